@@ -36,7 +36,7 @@ MOVES: dict[Status, frozenset[Status]] = {
     S.SPOOLED: frozenset({S.DEFERRED, S.HELD, S.SENT, S.REJECTED, S.CANCELLED} | BOUNCED),
     S.DEFERRED: frozenset({S.DEFERRED, S.HELD, S.SENT, S.REJECTED, S.CANCELLED} | BOUNCED),
     # An attempt that was on its way when a person held or cancelled the delivery still tells the truth.
-    S.HELD: frozenset({S.DEFERRED, S.SENT, S.REJECTED, S.CANCELLED} | BOUNCED),
+    S.HELD: frozenset({S.CREATING, S.DEFERRED, S.SENT, S.REJECTED, S.CANCELLED} | BOUNCED),
     S.CANCELLED: frozenset({S.SENT} | BOUNCED),
     S.SENT: frozenset(BOUNCED),  # a late bounce
     S.HARD_BOUNCE: frozenset(),

@@ -1,0 +1,185 @@
+"""Group commit: everything that waits becomes one transaction and one sync.
+
+While one group is being written the next one gathers, so a sync of milliseconds costs
+each message microseconds. A write is rows for named statements; `ORDER` is the order in
+which a group's statements run, and the whole of what one transaction may do.
+
+A group that fails as a whole is tried write by write, so that one bad write harms no
+other. A settlement that names a lapsed claim is late: its rows are left out, and its
+writer is told so.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from relay.store.engine import Engine, Late, Row, Statement
+from relay.store.errors import StoreUnavailable
+
+Rows = list[dict[str, Any]]
+
+MAX_WRITES = 1000  # in one group
+MAX_CONTENT = 8 * 1024 * 1024  # octets of content in one group
+PAGE = 256 * 1024  # octets of content in one row
+
+
+@dataclass(slots=True, eq=False)
+class Write:
+    """Rows by statement, content, statements of its own, and the future that ends with what came of it."""
+
+    done: "asyncio.Future[list[list[Row]]]"
+    rows: Mapping[str, Rows] = field(default_factory=dict)
+    contents: Sequence[tuple[str, bytes]] = ()  # queue id, content
+    own: Sequence[Statement] = ()
+
+
+class LateWrite(Exception):
+    """The claim that a settlement names has lapsed: nothing of it was written."""
+
+
+class Group:
+    """One worker's queue of writes, and the task that commits them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: list[Write] = []
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="group commit")
+        self._closed = False
+
+    def add(self, write: Write) -> "asyncio.Future[list[list[Row]]]":
+        """Queue a write. Its future ends after the commit, or with StoreUnavailable or LateWrite."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        self._waiting.append(write)
+        self._wake.set()
+        return write.done
+
+    async def close(self) -> None:
+        """Write what waits, then stop."""
+        self._closed = True
+        self._wake.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while not (self._closed and not self._waiting):
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(0)  # let everything that is ready in this turn of the loop join the group
+            while self._waiting:
+                await self._commit(self._take())
+
+    def _take(self) -> list[Write]:
+        count = size = 0
+        while count < min(len(self._waiting), MAX_WRITES) and size < MAX_CONTENT:
+            size += sum(len(content) for _, content in self._waiting[count].contents)
+            count += 1
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return taken
+
+    async def _commit(self, writes: list[Write]) -> None:
+        # Plan: all in one go; without the late ones if there are any; one by one if it fails as a whole.
+        try:
+            results = await self._engine.write(_statements(writes))
+        except Late as late:
+            await self._without(writes, {(row["queue_id"], row["number"]) for row in late.rows})
+        except Exception as error:  # one write's fault must reach that write, and only that one
+            if len(writes) == 1 or isinstance(error, StoreUnavailable):
+                for write in writes:
+                    _fail(write, error)
+            else:
+                for write in writes:
+                    await self._commit([write])
+        else:
+            _distribute(writes, results)
+
+    async def _without(self, writes: list[Write], met: set[tuple[str, int]]) -> None:
+        in_time = []
+        for write in writes:
+            if all((row["queue_id"], row["number"]) in met for row in write.rows.get("settle_deliveries", ())):
+                in_time.append(write)
+            else:
+                _fail(write, LateWrite())
+        if in_time:
+            await self._commit(in_time)
+
+
+def _fail(write: Write, error: Exception) -> None:
+    if not write.done.done():
+        write.done.set_exception(error)
+
+
+def _distribute(writes: list[Write], results: list[list[Row]]) -> None:
+    """Own statements stand at the end, in order; just before them what settling finished, for those that settled."""
+    at = len(results) - sum(len(write.own) for write in writes)
+    finished = results[at - 1 : at]
+    for write in writes:
+        mine = results[at : at + len(write.own)]
+        at += len(write.own)
+        if not write.done.done():
+            write.done.set_result(finished if "settle_deliveries" in write.rows else mine)
+
+
+def _statements(writes: list[Write]) -> list[Statement]:
+    """The transaction. What a status was is counted off before it changes, what it is now is counted on after."""
+    merged: dict[str, Rows] = {}
+    for write in writes:
+        for name, rows in write.rows.items():
+            merged.setdefault(name, []).extend(rows)
+    changed = merged.get("settle_deliveries", []) + merged.get("spool_deliveries", [])
+    moved = changed + merged.get("accept_deliveries", [])
+    settled = merged.get("settle_deliveries", [])
+
+    statements = []
+
+    def run(name: str, rows: Rows, expect: int | None = None, **more: Any) -> None:
+        if rows:
+            statements.append(Statement(name, {"rows": json.dumps(rows)} | more, expect))
+
+    run("count_statuses", changed, sign=-1)
+    run("count_domains", changed, sign=-1)
+    run("settle_deliveries", settled, expect=len(settled))
+    run("spool_deliveries", merged.get("spool_deliveries", []))
+    run("accept_messages", merged.get("accept_messages", []))
+    statements.extend(_contents(writes))
+    run("accept_deliveries", merged.get("accept_deliveries", []))
+    run("count_statuses", moved, sign=1)
+    run("count_domains", moved, sign=1)
+    run("add_attempts", merged.get("add_attempts", []))
+    run("add_events", merged.get("add_events", []))
+    run("add_work", _earliest(merged.get("add_work", [])))
+    run("add_refusals", merged.get("add_refusals", []))
+    run("drop_contents", merged.get("drop_contents", []))
+    run("finished_messages", settled)
+    for write in writes:
+        statements.extend(write.own)
+    return statements
+
+
+def _earliest(work: Rows) -> Rows:
+    """One row per destination, in order, so that no two groups wait for each other's rows crosswise."""
+    earliest: dict[str, float] = {}
+    for row in work:
+        known = earliest.get(row["destination"])
+        if known is None or row["next_at"] < known:
+            earliest[row["destination"]] = row["next_at"]
+    return [{"destination": name, "next_at": earliest[name]} for name in sorted(earliest)]
+
+
+def _contents(writes: Iterable[Write]) -> list[Statement]:
+    """All contents as one blob that the database cuts into pages: no call for each message."""
+    rows: Rows = []
+    blobs = []
+    start = 0
+    for queue_id, content in (content for write in writes for content in write.contents):
+        for page, offset in enumerate(range(0, len(content), PAGE)):
+            length = min(PAGE, len(content) - offset)
+            rows.append({"queue_id": queue_id, "page": page, "start": start + offset, "length": length})
+        blobs.append(content)
+        start += len(content)
+    if not rows:
+        return []
+    blob = blobs[0] if len(blobs) == 1 else b"".join(blobs)
+    return [Statement("accept_contents", {"rows": json.dumps(rows), "blob": blob})]

@@ -1,0 +1,201 @@
+"""The SQLite engine: one writing and one reading connection for each worker.
+
+Writers of all processes take one lock (`flock` on a file beside the database) around
+every transaction and every checkpoint: SQLite below 3.51.3 can corrupt a database when
+one connection commits while another one checkpoints, and a queue at a lock is fairer
+than SQLite's busy polling. Nothing checkpoints by itself (`wal_autocheckpoint=0`), nothing
+is memory-mapped, and every commit is synced (`synchronous=FULL`).
+
+A whole transaction runs in the connection's thread in one go: each hop between threads
+waits for the interpreter's lock. After a failed commit nothing is trusted: the
+connection is closed and opened again, which makes SQLite read its log anew.
+"""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import aiosqlite
+
+from relay.store import sql
+from relay.store.engine import Late, Row, Statement
+from relay.store.errors import StoreUnavailable
+
+T = TypeVar("T")
+
+BUSY_MS = 2000  # how long a foreign writer (a person's sqlite3) may keep us waiting
+WAL_LIMIT = 32 * 1024 * 1024  # octets of log after which we checkpoint
+
+# What a database says when it cannot be used now. Everything else is our own mistake.
+_UNAVAILABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
+_MISTAKES = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError, sqlite3.DataError)
+
+
+def open_connection(path: Path) -> sqlite3.Connection:
+    """A connection with every setting that our promises need."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
+    db.row_factory = sqlite3.Row
+    db.executescript(
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+        "PRAGMA mmap_size=0; PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
+    )
+    return db
+
+
+class WriteLock:
+    """The one lock around transactions and checkpoints of all processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class SqliteEngine:
+    """See `relay.store.engine.Engine`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._statements = sql.statements("sqlite")
+        self._lock = WriteLock(path)
+        self._writer: aiosqlite.Connection | None = None
+        self._reader: aiosqlite.Connection | None = None
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteEngine":
+        """Open an existing, migrated database. Raises StoreUnavailable."""
+        engine = cls(path)
+        engine._writer = await engine._connect()
+        engine._reader = await engine._connect()
+        return engine
+
+    async def _connect(self) -> aiosqlite.Connection:
+        try:
+            return await aiosqlite.Connection(lambda: open_connection(self._path), 64)
+        except _UNAVAILABLE as error:
+            raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
+
+    def now(self) -> float:
+        """One machine, one clock."""
+        return time.time()
+
+    async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """All in one synced transaction."""
+        if self._writer is None:
+            self._writer = await self._connect()
+        try:
+            return await _in_thread(self._writer, lambda db: self._transaction(db, statements))
+        except _MISTAKES:
+            raise
+        except _UNAVAILABLE as error:
+            # A failed sync leaves pages in memory that are not on disk: trust only what is read again.
+            writer, self._writer = self._writer, None
+            await writer.close()
+            raise StoreUnavailable(f"cannot write {self._path}: {error}") from error
+
+    def _transaction(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[Row]]:
+        with self._lock.held():
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                results = []
+                for name, params, expect in statements:
+                    rows = cast(list[Row], db.execute(self._statements[name], params).fetchall())
+                    if expect is not None and len(rows) != expect:
+                        raise Late(name, rows)
+                    results.append(rows)
+                db.execute("COMMIT")
+            except BaseException:
+                # SQLite may have rolled back by itself (disk full); then there is nothing to undo.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+            return results
+
+    async def read(self, name: str, params: Mapping[str, Any]) -> list[Row]:
+        """One named statement on the reading connection."""
+        return (await self.query(self._statements[name], params))[1]
+
+    async def query(
+        self, sql: str, params: Mapping[str, Any], seconds: float | None = None
+    ) -> tuple[list[str], list[Row]]:
+        """SQL text on the reading connection, which refuses to write."""
+        if self._reader is None:
+            self._reader = await self._connect()
+        deadline = None if seconds is None else time.monotonic() + seconds
+
+        def run(db: sqlite3.Connection) -> tuple[list[str], list[Row]]:
+            db.set_progress_handler(None if deadline is None else lambda: time.monotonic() > deadline, 10_000)
+            db.execute("PRAGMA query_only=ON")
+            found = db.execute(sql, params)
+            return [column[0] for column in found.description or ()], cast(list[Row], found.fetchall())
+
+        try:
+            return await _in_thread(self._reader, run)
+        except _MISTAKES:
+            raise
+        except _UNAVAILABLE as error:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"the query took longer than {seconds:g} s") from error
+            if "no such" in str(error) or "syntax error" in str(error):
+                raise
+            raise StoreUnavailable(f"cannot read {self._path}: {error}") from error
+
+    async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """SQLite's online backup, a thousand pages at a time; writers go on meanwhile."""
+        assert self._reader is not None
+
+        def copy(db: sqlite3.Connection) -> None:
+            target = sqlite3.connect(path)
+            try:
+                step = (lambda _, remaining, total: progress(total - remaining, total)) if progress else None
+                db.backup(target, pages=1000, progress=step)
+            finally:
+                target.close()
+
+        await _in_thread(self._reader, copy)
+
+    async def check(self) -> list[str]:
+        """SQLite's integrity check."""
+        _, found = await self.query("PRAGMA integrity_check", {})
+        return [row[0] for row in cast(list[sqlite3.Row], found) if row[0] != "ok"]
+
+    async def tidy(self) -> None:
+        """Bring the log back into the database when it has grown."""
+        if self._writer is not None:
+            await _in_thread(self._writer, self._checkpoint)
+
+    def _checkpoint(self, db: sqlite3.Connection) -> None:
+        wal = Path(f"{self._path}-wal")
+        if wal.exists() and wal.stat().st_size > WAL_LIMIT:
+            with self._lock.held():
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    async def close(self) -> None:
+        """Close both connections."""
+        for connection in (self._writer, self._reader):
+            if connection is not None:
+                await connection.close()
+        self._writer = self._reader = None
+        self._lock.close()
+
+
+async def _in_thread(connection: aiosqlite.Connection, run: Callable[[sqlite3.Connection], T]) -> T:
+    # aiosqlite's own methods are one hop each; this is the hop they all go through. A caller that is cancelled
+    # must not leave a transaction half seen: the thread finishes what it began.
+    work = asyncio.ensure_future(connection._execute(lambda: run(connection._conn)))  # type: ignore[no-untyped-call]
+    return cast(T, await asyncio.shield(work))

@@ -1,0 +1,379 @@
+-- Every statement of the store, by name. :rows is a JSON array of objects: one statement, one call
+-- and one release of the interpreter's lock for a whole group, however many messages are in it.
+
+-- name: accept_messages
+INSERT INTO messages (queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
+                      size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip)
+SELECT value->>'queue_id', value->>'received_at', value->>'origin', value->>'reverse_path', value->>'sender',
+       value->>'sender_domain', value->>'subject', value->>'message_id', value->>'size', value->>'ret',
+       value->>'envid', value->>'eight_bit', value->>'smtputf8', value->>'tag', value->>'metadata',
+       value->>'credential', value->>'client_ip'
+  FROM json_each(:rows);
+
+-- name: accept_contents
+INSERT INTO contents (queue_id, page, bytes)
+SELECT value->>'queue_id', value->>'page', substr(:blob, (value->>'start') + 1, value->>'length')
+  FROM json_each(:rows);
+
+-- name: accept_deliveries
+INSERT INTO deliveries (queue_id, number, recipient, role, destination, notify, orcpt, status, status_at, due_at,
+                        attempts, in_hand)
+SELECT value->>'queue_id', value->>'number', value->>'recipient', value->>'role', value->>'destination',
+       value->>'notify', value->>'orcpt', value->>'status', value->>'status_at', value->>'due_at',
+       value->>'attempts', value->>'attempts'
+  FROM json_each(:rows);
+
+-- name: add_work
+-- The earliest due time of each destination that the group gave work to; a blocked destination stays blocked.
+INSERT INTO queues (destination, next_at)
+SELECT value->>'destination', value->>'next_at'
+  FROM json_each(:rows)
+ WHERE true
+    ON CONFLICT (destination) DO UPDATE
+   SET next_at = max(blocked_until, excluded.next_at)
+ WHERE queues.next_at > max(blocked_until, excluded.next_at);
+
+-- name: settle_deliveries
+-- Names the attempt: a late answer to an old claim matches nothing. What a person held or cancelled meanwhile
+-- stays so, unless the attempt decided it.
+UPDATE deliveries
+   SET status = CASE WHEN deliveries.status IN ('held', 'cancelled') AND value->>'status' = 'deferred'
+                     THEN deliveries.status ELSE value->>'status' END,
+       due_at = CASE WHEN deliveries.status IN ('held', 'cancelled') THEN NULL ELSE value->>'due_at' END,
+       in_hand      = 0,
+       status_at    = value->>'status_at',
+       delivered_at = value->>'delivered_at',
+       reason_class = value->>'reason_class',
+       smtp_code    = value->>'smtp_code',
+       dsn          = value->>'dsn',
+       reason       = value->>'reason',
+       mx_host      = value->>'mx_host',
+       mx_ip        = value->>'mx_ip',
+       warned       = warned OR value->>'warned'
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.attempts = value->>'attempt'
+   AND deliveries.in_hand
+   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held', 'cancelled')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: add_attempts
+INSERT INTO tries (queue_id, number, attempt, started_at, finished_at, outcome, reason_class, mx_host, mx_ip, mx_port,
+                      source_ip, tls, smtp_code, dsn, reply, in_reply_to, ms_queue, ms_dns, ms_connect, ms_tls, ms_data,
+                      transcript)
+SELECT value->>'queue_id', value->>'number', value->>'attempt', value->>'started_at', value->>'finished_at',
+       value->>'outcome', value->>'reason_class', value->>'mx_host', value->>'mx_ip', value->>'mx_port',
+       value->>'source_ip', value->>'tls', value->>'smtp_code', value->>'dsn', value->>'reply', value->>'in_reply_to',
+       value->>'ms_queue', value->>'ms_dns', value->>'ms_connect', value->>'ms_tls', value->>'ms_data',
+       value->>'transcript'
+  FROM json_each(:rows);
+
+-- name: add_events
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT value->>'at', value->>'event', value->>'queue_id', value->>'number', value->>'actor', value->>'detail'
+  FROM json_each(:rows);
+
+-- name: spool_deliveries
+UPDATE deliveries
+   SET status = 'spooled', status_at = value->>'at'
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.attempts = value->>'attempt'
+   AND deliveries.status   = 'creating';
+
+-- name: count_statuses
+-- :sign is -1 before a change and +1 after it, so that the boxes follow every status, whoever changes it.
+INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
+SELECT CAST(m.received_at / 3600 AS INTEGER), coalesce(m.tag, ''), coalesce(m.credential, ''), m.sender_domain,
+       d.status, :sign * count(*), :sign * sum(m.size)
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application'
+ GROUP BY 1, 2, 3, 4, 5;
+
+-- name: count_domains
+INSERT INTO domain_counts (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+SELECT CAST(m.received_at / 86400 AS INTEGER), d.destination, d.status, :sign * count(*),
+       :sign * coalesce(sum(d.delivered_at - m.received_at), 0), coalesce(max(d.delivered_at - m.received_at), 0),
+       max(d.status_at)
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application'
+ GROUP BY 1, 2, 3;
+
+-- name: finished_messages
+-- Of the messages named, those with no delivery left to decide.
+SELECT DISTINCT r.value->>'queue_id' AS queue_id
+  FROM json_each(:rows) AS r
+ WHERE NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = r.value->>'queue_id'
+                      AND d.status IN ('creating', 'spooled', 'deferred', 'held'));
+
+-- name: drop_contents
+DELETE FROM contents
+ WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows))
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = contents.queue_id
+                      AND d.status IN ('creating', 'spooled', 'deferred', 'held'));
+
+-- name: add_refusals
+INSERT INTO refusals (ref, at, client_ip, credential, stage, smtp_code, dsn, rule, text, mail_from, rcpt_to)
+SELECT value->>'ref', value->>'at', value->>'client_ip', value->>'credential', value->>'stage', value->>'code',
+       value->>'dsn', value->>'rule', value->>'text', value->>'mail_from', value->>'rcpt_to'
+  FROM json_each(:rows);
+
+-- name: due_destinations
+SELECT destination
+  FROM queues
+ WHERE next_at <= :now
+   AND blocked_until <= :now
+   AND destination NOT IN (SELECT value FROM json_each(:busy))
+ ORDER BY next_at
+ LIMIT :limit;
+
+-- name: wake_destinations
+-- A person wants these tried now: a block is lifted.
+INSERT INTO queues (destination, next_at)
+SELECT value->>'destination', value->>'next_at'
+  FROM json_each(:rows)
+ WHERE true
+    ON CONFLICT (destination) DO UPDATE
+   SET next_at = excluded.next_at, blocked_until = 0, failures = 0, block_reason = NULL;
+
+-- name: claim_deliveries
+-- The retry is written before the try: the attempt is spent and the next time lies past the lease.
+UPDATE deliveries
+   SET attempts = attempts + 1, in_hand = 1, due_at = :until
+ WHERE (queue_id, number) IN (SELECT queue_id, number
+                                FROM deliveries
+                               WHERE destination = :destination AND due_at <= :now
+                               ORDER BY due_at
+                               LIMIT :room)
+RETURNING queue_id, number, recipient, role, destination, notify, orcpt, status, attempts, warned;
+
+-- name: next_work
+UPDATE queues
+   SET next_at = max(blocked_until, (SELECT min(due_at) FROM deliveries
+                                      WHERE destination = :destination AND due_at IS NOT NULL))
+ WHERE destination = :destination
+   AND EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+
+-- name: no_work
+DELETE FROM queues
+ WHERE destination = :destination
+   AND blocked_until <= :now
+   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+
+-- name: renew_claims
+UPDATE deliveries
+   SET due_at = :until
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.attempts = value->>'attempt'
+   AND deliveries.due_at IS NOT NULL;
+
+-- name: release_claims
+-- Given back untried: the attempt was not spent after all.
+UPDATE deliveries
+   SET due_at = :now, in_hand = 0, attempts = attempts - 1
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.attempts = value->>'attempt'
+   AND deliveries.due_at IS NOT NULL;
+
+-- name: block_destination
+INSERT INTO queues (destination, next_at, blocked_until, failures, block_reason)
+VALUES (:destination, :until, :until, 1, :reason)
+    ON CONFLICT (destination) DO UPDATE
+   SET blocked_until = :until, next_at = max(next_at, :until), failures = failures + 1, block_reason = :reason;
+
+-- name: unblock_destination
+UPDATE queues
+   SET blocked_until = 0, failures = 0, block_reason = NULL
+ WHERE destination = :destination AND failures > 0;
+
+-- name: failures
+SELECT failures FROM queues WHERE destination = :destination;
+
+-- name: messages
+SELECT m.*
+  FROM json_each(:queue_ids) AS r
+  JOIN messages AS m ON m.queue_id = r.value;
+
+-- name: content_pages
+SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
+
+-- name: retry_deliveries
+-- Due now, or spread over some seconds; what is in hand is being tried already.
+UPDATE deliveries
+   SET due_at = value->>'due_at'
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status IN ('creating', 'spooled', 'deferred')
+   AND NOT (deliveries.in_hand AND deliveries.due_at > :now)
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: hold_deliveries
+UPDATE deliveries
+   SET status = 'held', status_at = :now, due_at = NULL, held_reason = :reason
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status IN ('creating', 'spooled', 'deferred')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: release_deliveries
+-- What is still in hand from before it was held comes due when that attempt is settled, or its lease over.
+UPDATE deliveries
+   SET status = CASE WHEN reason IS NULL THEN 'creating' ELSE 'deferred' END,
+       status_at = :now, held_reason = NULL,
+       due_at = CASE WHEN in_hand THEN :now + :lease ELSE value->>'due_at' END
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status   = 'held'
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: cancel_deliveries
+UPDATE deliveries
+   SET status = 'cancelled', status_at = :now, due_at = NULL
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: credential
+SELECT * FROM credentials WHERE name = :name;
+
+-- name: credentials
+SELECT * FROM credentials ORDER BY name;
+
+-- name: save_credential
+INSERT INTO credentials (name, secrets, created_at, domains, networks, rate_messages, rate_seconds, max_message_size,
+                         tag, revoked_at)
+VALUES (:name, :secrets, :created_at, :domains, :networks, :rate_messages, :rate_seconds, :max_message_size,
+        :tag, :revoked_at)
+    ON CONFLICT (name) DO UPDATE
+   SET secrets = excluded.secrets, domains = excluded.domains, networks = excluded.networks,
+       rate_messages = excluded.rate_messages, rate_seconds = excluded.rate_seconds,
+       max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at;
+
+-- name: remove_credential
+DELETE FROM credentials WHERE name = :name;
+
+-- name: spend
+-- A token bucket: it holds :messages, refills in :seconds, and one message takes one token if there is one.
+INSERT INTO buckets (credential, tokens, at)
+VALUES (:name, :messages - 1, :now)
+    ON CONFLICT (credential) DO UPDATE
+   SET tokens = min(:messages, tokens + (:now - at) * :messages / :seconds) - 1, at = :now
+ WHERE min(:messages, tokens + (:now - at) * :messages / :seconds) >= 1
+RETURNING tokens;
+
+-- name: bucket
+SELECT tokens, at FROM buckets WHERE credential = :name;
+
+-- name: take_lease
+INSERT INTO leases (name, holder, until)
+VALUES (:name, :holder, :until)
+    ON CONFLICT (name) DO UPDATE
+   SET holder = :holder, until = :until
+ WHERE leases.until <= :now OR leases.holder = :holder
+RETURNING holder;
+
+-- name: worker_alive
+INSERT INTO workers (writer, host, pid, version, started_at, seen_at)
+VALUES (:writer, :host, :pid, :version, :started_at, :now)
+    ON CONFLICT (writer) DO UPDATE
+   SET host = :host, pid = :pid, version = :version, started_at = :started_at, seen_at = :now;
+
+-- name: worker_gone
+DELETE FROM workers WHERE writer = :writer AND pid = :pid;
+
+-- name: live_workers
+SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: old_messages
+-- Messages decided before :before: nothing waits, and the last status is older.
+SELECT m.queue_id
+  FROM messages AS m
+ WHERE m.queue_id > :after AND m.received_at < :before
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = m.queue_id
+                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before))
+ ORDER BY m.queue_id
+ LIMIT :limit;
+
+-- name: prune_deliveries
+DELETE FROM deliveries WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
+
+-- name: prune_attempts
+DELETE FROM tries WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
+
+-- name: prune_events
+DELETE FROM happenings WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
+
+-- name: prune_messages
+DELETE FROM messages WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
+
+-- name: old_contents
+SELECT DISTINCT c.queue_id
+  FROM contents AS c
+ WHERE c.queue_id > :after
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = c.queue_id
+                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before))
+ ORDER BY c.queue_id
+ LIMIT :limit;
+
+-- name: prune_transcripts
+UPDATE tries
+   SET transcript = NULL
+ WHERE attempt_id IN (SELECT attempt_id FROM tries
+                       WHERE attempt_id > :after AND finished_at < :before AND transcript IS NOT NULL
+                       ORDER BY attempt_id LIMIT :limit)
+RETURNING attempt_id;
+
+-- name: prune_refusals
+DELETE FROM refusals WHERE rowid IN (SELECT rowid FROM refusals WHERE at < :before LIMIT :limit) RETURNING 1;
+
+-- name: prune_status_counts
+DELETE FROM status_counts WHERE hour < :before / 3600;
+
+-- name: prune_domain_counts
+DELETE FROM domain_counts WHERE day < :before / 86400;
+
+-- name: last_count
+SELECT coalesce((SELECT max(rowid) FROM status_counts), 0) AS status_counts,
+       coalesce((SELECT max(rowid) FROM domain_counts), 0) AS domain_counts;
+
+-- name: sum_up_statuses
+-- One row for each box of the rows after :first and up to :last; then those go (forget_statuses).
+INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
+SELECT hour, tag, credential, sender_domain, status, sum(deliveries), sum(bytes)
+  FROM status_counts
+ WHERE rowid > :first AND rowid <= :last
+ GROUP BY 1, 2, 3, 4, 5
+HAVING sum(deliveries) <> 0;
+
+-- name: forget_statuses
+DELETE FROM status_counts WHERE rowid > :first AND rowid <= :last;
+
+-- name: sum_up_domains
+INSERT INTO domain_counts (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+SELECT day, destination, status, sum(deliveries), sum(delay_sum), max(delay_max), max(last_at)
+  FROM domain_counts
+ WHERE rowid > :first AND rowid <= :last
+ GROUP BY 1, 2, 3
+HAVING sum(deliveries) <> 0;
+
+-- name: forget_domains
+DELETE FROM domain_counts WHERE rowid > :first AND rowid <= :last;

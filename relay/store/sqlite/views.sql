@@ -1,0 +1,172 @@
+-- The public views: what people and their tools may read. Columns are only ever added at the end, and what
+-- each one means is in relay/store/columns.py. Times come twice: ..._at RFC 3339 UTC text, ..._ts Unix seconds.
+-- What tracking, complaints and unsubscribes will tell is 0 until those features write it.
+
+CREATE VIEW email_status AS             -- one row per recipient of what applications sent
+SELECT
+       d.queue_id, d.queue_id || '.' || d.number AS recipient_id, d.recipient, d.role AS recipient_type,
+       d.destination AS recipient_domain, d.status, d.reason_class, d.smtp_code, d.dsn, d.reason,
+       strftime('%Y-%m-%dT%H:%M:%fZ', m.received_at, 'unixepoch') AS received_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.status_at, 'unixepoch') AS status_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.delivered_at, 'unixepoch') AS delivered_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.due_at, 'unixepoch') AS next_attempt_at,
+       d.attempts, d.mx_host, d.mx_ip, m.sender, m.sender_domain, m.reverse_path AS envelope_from, m.subject, m.message_id,
+       m.tag, m.credential, m.client_ip, m.size,
+       0 AS trackable, 0 AS opened, 0 AS opens, 0 AS auto_opens, NULL AS first_open_at,
+       0 AS clicked, 0 AS clicks, 0 AS auto_clicks, NULL AS first_click_at, 0 AS complained, 0 AS unsubscribed,
+       m.received_at AS received_ts, d.status_at AS status_ts
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application';
+
+CREATE VIEW notice_status AS            -- the same for our own notices (DSNs) to senders, which count in no box
+SELECT
+       d.queue_id, d.queue_id || '.' || d.number AS recipient_id, d.recipient, d.role AS recipient_type,
+       d.destination AS recipient_domain, d.status, d.reason_class, d.smtp_code, d.dsn, d.reason,
+       strftime('%Y-%m-%dT%H:%M:%fZ', m.received_at, 'unixepoch') AS received_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.status_at, 'unixepoch') AS status_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.delivered_at, 'unixepoch') AS delivered_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.due_at, 'unixepoch') AS next_attempt_at,
+       d.attempts, d.mx_host, d.mx_ip, m.sender, m.sender_domain, m.reverse_path AS envelope_from, m.subject, m.message_id,
+       m.tag, m.credential, m.client_ip, m.size,
+       0 AS trackable, 0 AS opened, 0 AS opens, 0 AS auto_opens, NULL AS first_open_at,
+       0 AS clicked, 0 AS clicks, 0 AS auto_clicks, NULL AS first_click_at, 0 AS complained, 0 AS unsubscribed,
+       m.received_at AS received_ts, d.status_at AS status_ts
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'notice';
+
+CREATE VIEW message_status AS           -- one row per message
+SELECT m.queue_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', m.received_at, 'unixepoch') AS received_at,
+       m.sender, m.subject, m.tag, m.credential,
+       count(*) AS recipients,
+       count(*) FILTER (WHERE d.status IN ('creating', 'spooled')) AS queued,
+       count(*) FILTER (WHERE d.status = 'deferred') AS deferred,
+       count(*) FILTER (WHERE d.status = 'held') AS held,
+       count(*) FILTER (WHERE d.status = 'sent') AS sent,
+       count(*) FILTER (WHERE d.status = 'hard_bounce') AS hard_bounced,
+       count(*) FILTER (WHERE d.status = 'soft_bounce') AS soft_bounced,
+       count(*) FILTER (WHERE d.status = 'rejected') AS rejected,
+       count(*) FILTER (WHERE d.status = 'cancelled') AS cancelled,
+       CASE WHEN count(*) FILTER (WHERE d.status IN ('creating', 'spooled', 'deferred', 'held')) > 0 THEN 'in_progress'
+            WHEN count(*) FILTER (WHERE d.status = 'sent') = count(*) THEN 'sent'
+            WHEN count(*) FILTER (WHERE d.status = 'sent') > 0 THEN 'partial'
+            ELSE 'failed' END AS status
+  FROM messages AS m
+  JOIN deliveries AS d ON d.queue_id = m.queue_id
+ WHERE m.origin = 'application'
+ GROUP BY m.queue_id;
+
+CREATE VIEW attempts AS                 -- one row per try at a delivery
+SELECT a.queue_id, d.recipient, a.attempt,
+       strftime('%Y-%m-%dT%H:%M:%fZ', a.started_at, 'unixepoch') AS attempted_at,
+       a.outcome, a.mx_host, a.mx_ip, a.source_ip, a.tls, a.smtp_code, a.dsn, a.reply, a.in_reply_to,
+       a.ms_dns, a.ms_connect, a.ms_tls, a.ms_data, a.attempt_id AS transcript_ref,
+       a.reason_class, a.mx_port, a.ms_queue, a.transcript, a.started_at AS attempted_ts
+  FROM tries AS a
+  LEFT JOIN deliveries AS d ON d.queue_id = a.queue_id AND d.number = a.number;
+
+CREATE VIEW events AS                   -- what happened, in order: what is new is WHERE event_id > the last one seen
+SELECT e.event_id,
+       strftime('%Y-%m-%dT%H:%M:%fZ', e.at, 'unixepoch') AS at,
+       e.event, e.queue_id, d.recipient, e.actor, NULL AS ip, NULL AS agent_class, e.detail, e.at AS ts
+  FROM happenings AS e
+  LEFT JOIN deliveries AS d ON d.queue_id = e.queue_id AND d.number = e.number;
+
+CREATE VIEW daily_stats AS              -- the boxes by day received; they add up to requests
+SELECT date(hour * 3600, 'unixepoch') AS day, tag, credential, sender_domain,
+       sum(deliveries) AS requests, 0 AS trackable,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'sent'), 0) AS delivered,
+       0 AS opened, 0 AS unopened, 0 AS opened_only_auto,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'hard_bounce'), 0) AS hard_bounced,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'soft_bounce'), 0) AS soft_bounced,
+       0 AS spam,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'rejected'), 0) AS dropped,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'deferred'), 0) AS deferred,
+       coalesce(sum(deliveries) FILTER (WHERE status IN ('creating', 'spooled', 'held')), 0) AS in_progress,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
+       0 AS clicked, 0 AS links_clicked, 0 AS unsubscribed, sum(bytes) AS bytes
+  FROM status_counts
+ GROUP BY 1, 2, 3, 4
+HAVING sum(deliveries) <> 0;
+
+CREATE VIEW hourly_stats AS             -- the same by hour received
+SELECT strftime('%Y-%m-%dT%H:00:00Z', hour * 3600, 'unixepoch') AS hour, tag, credential, sender_domain,
+       sum(deliveries) AS requests, 0 AS trackable,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'sent'), 0) AS delivered,
+       0 AS opened, 0 AS unopened, 0 AS opened_only_auto,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'hard_bounce'), 0) AS hard_bounced,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'soft_bounce'), 0) AS soft_bounced,
+       0 AS spam,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'rejected'), 0) AS dropped,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'deferred'), 0) AS deferred,
+       coalesce(sum(deliveries) FILTER (WHERE status IN ('creating', 'spooled', 'held')), 0) AS in_progress,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
+       0 AS clicked, 0 AS links_clicked, 0 AS unsubscribed, sum(bytes) AS bytes,
+       status_counts.hour * 3600 AS hour_ts
+  FROM status_counts
+ GROUP BY status_counts.hour, 2, 3, 4
+HAVING sum(deliveries) <> 0;
+
+CREATE VIEW domain_stats AS             -- what became of mail of the last 30 days, by recipient domain
+SELECT destination AS recipient_domain,
+       sum(deliveries) AS requests,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'sent'), 0) AS delivered,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'hard_bounce'), 0) AS hard_bounced,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'soft_bounce'), 0) AS soft_bounced,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'deferred'), 0) AS deferred_now,
+       coalesce(sum(deliveries) FILTER (WHERE status = 'rejected'), 0) AS dropped,
+       0 AS spam,
+       round(100.0 * coalesce(sum(deliveries) FILTER (WHERE status = 'sent'), 0) / sum(deliveries), 1) AS delivered_pct,
+       round(sum(delay_sum) / nullif(sum(deliveries) FILTER (WHERE status = 'sent'), 0), 3) AS avg_delay_s,
+       round(max(delay_max), 3) AS max_delay_s,
+       strftime('%Y-%m-%dT%H:%M:%fZ', max(last_at), 'unixepoch') AS last_activity_at
+  FROM domain_counts
+ WHERE day >= CAST(strftime('%s', 'now') AS INTEGER) / 86400 - 30
+ GROUP BY destination
+HAVING sum(deliveries) <> 0;
+
+CREATE VIEW bounce_reasons AS           -- why mail bounced, by day of the bounce
+SELECT date(d.status_at, 'unixepoch') AS day, d.reason_class, d.smtp_code, d.dsn, d.destination AS recipient_domain,
+       count(*) AS recipients, min(d.reason) AS sample_reason, min(d.queue_id) AS sample_queue_id
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.status IN ('hard_bounce', 'soft_bounce')
+   AND m.origin = 'application'
+ GROUP BY 1, 2, 3, 4, 5;
+
+CREATE VIEW queue_now AS                -- one row per delivery that is not decided yet, our notices too
+SELECT d.queue_id, d.queue_id || '.' || d.number AS recipient_id, d.recipient, d.destination AS recipient_domain, d.status,
+       round((julianday('now') - 2440587.5) * 86400 - m.received_at, 1) AS age_s,
+       d.attempts,
+       strftime('%Y-%m-%dT%H:%M:%fZ', d.due_at, 'unixepoch') AS next_attempt_at,
+       round(d.due_at - (julianday('now') - 2440587.5) * 86400, 1) AS next_in_s,
+       d.held_reason, d.reason_class, d.smtp_code, d.dsn, d.reason, m.sender, m.size, m.origin
+  FROM (SELECT * FROM deliveries WHERE due_at IS NOT NULL
+        UNION ALL
+        SELECT * FROM deliveries WHERE status = 'held') AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id;
+
+CREATE VIEW queue_shape AS              -- how old what waits is, by recipient domain; t5 is younger than 5 minutes, as in qshape
+SELECT recipient_domain, count(*) AS total,
+       count(*) FILTER (WHERE age_s >= 0 AND age_s < 300) AS t5,
+       count(*) FILTER (WHERE age_s >= 300 AND age_s < 600) AS t10,
+       count(*) FILTER (WHERE age_s >= 600 AND age_s < 1200) AS t20,
+       count(*) FILTER (WHERE age_s >= 1200 AND age_s < 2400) AS t40,
+       count(*) FILTER (WHERE age_s >= 2400 AND age_s < 4800) AS t80,
+       count(*) FILTER (WHERE age_s >= 4800 AND age_s < 9600) AS t160,
+       count(*) FILTER (WHERE age_s >= 9600 AND age_s < 19200) AS t320,
+       count(*) FILTER (WHERE age_s >= 19200 AND age_s < 38400) AS t640,
+       count(*) FILTER (WHERE age_s >= 38400 AND age_s < 76800) AS t1280,
+       count(*) FILTER (WHERE age_s >= 76800 ) AS t1280_plus
+  FROM queue_now
+ GROUP BY recipient_domain
+ ORDER BY total DESC;
+
+CREATE VIEW refused AS                  -- what was refused at SMTP time
+SELECT ref, strftime('%Y-%m-%dT%H:%M:%fZ', at, 'unixepoch') AS at, client_ip, credential, stage, smtp_code, dsn, rule, text, mail_from, rcpt_to, at AS ts
+  FROM refusals;
+
+CREATE VIEW relay_info AS               -- facts about this database
+SELECT name, value FROM meta;
