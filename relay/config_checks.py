@@ -1,0 +1,97 @@
+"""What no single value of the configuration can tell: whether the values fit each other, and the machine.
+
+Reads the files that are named (certificate, key); changes nothing. Problems forbid a start,
+warnings do not. Both go to functions that take the key and a sentence.
+"""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from relay.config import Config, Submission
+
+Report = Callable[[str, str], None]
+
+_LONGEST_HEADER = 256 * 1024  # octets; no part of the relay reads further
+
+
+def check(config: Config, problem: Report, warning: Report) -> None:
+    """Report all that does not fit."""
+    _check_name(config.hostname, warning)
+    _check_listeners(config.submission, problem, warning)
+    _check_tls(config.submission, problem)
+    _check_sizes(config.submission, problem)
+    if config.delivery.lifetime < config.delivery.retry[0]:
+        warning("delivery.lifetime", "is shorter than the first wait of delivery.retry: nothing is tried twice")
+    if config.data_dir.exists() and not config.data_dir.is_dir():
+        problem("data_dir", f"{config.data_dir} is no directory")
+    for key, file in (("log.file", config.log.file), ("log.json_file", config.log.json_file)):
+        if file is not None and not file.parent.is_dir():
+            problem(key, f"the directory {file.parent} does not exist. Make it, or name another file")
+
+
+def _check_name(hostname: str, warning: Report) -> None:
+    # RFC 5321 2.3.5: only fully qualified names are spoken; many servers refuse others.
+    if "." not in hostname:
+        warning(
+            "hostname", f'"{hostname}" is no full name; many servers refuse it. Write one like "mx1.yourdomain.org"'
+        )
+    elif hostname.endswith((".example.com", ".example.net", ".example.org")):
+        warning("hostname", f'"{hostname}" is an example. Write the name that this machine\'s address resolves to')
+
+
+def _check_listeners(submission: Submission, problem: Report, warning: Report) -> None:
+    if not submission.listen and not submission.listen_tls:
+        warning("submission.listen", "is empty, and listen_tls too: no application can hand over mail")
+    for endpoint in submission.listen_tls:
+        if endpoint.port and endpoint in submission.listen:
+            problem(
+                "submission.listen_tls", f"{endpoint} is in submission.listen too. A port has TLS from the start or not"
+            )
+
+
+def _check_tls(submission: Submission, problem: Report) -> None:
+    certificate, key = submission.tls_certificate, submission.tls_key
+    if submission.listen_tls and certificate is None:
+        problem("submission.listen_tls", "needs submission.tls_certificate and submission.tls_key")
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        present, missing = ("tls_key", "tls_certificate") if certificate is None else ("tls_certificate", "tls_key")
+        problem(f"submission.{present}", f"needs submission.{missing} beside it")
+        return
+    readable = [
+        _check_readable(name, file, problem) for name, file in (("tls_certificate", certificate), ("tls_key", key))
+    ]
+    if all(readable):
+        _check_pair(certificate, key, problem)
+
+
+def _check_readable(name: str, file: Path, problem: Report) -> bool:
+    try:
+        with file.open("rb"):
+            return True
+    except OSError as error:
+        problem(f"submission.{name}", f"{file} cannot be read: {error.strerror}")
+        return False
+
+
+def _check_pair(certificate: Path, key: Path, problem: Report) -> None:
+    try:
+        # The password is given so that OpenSSL does not ask the terminal for one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            problem("submission.tls_key", f"{key} does not belong to the certificate {certificate}")
+        else:
+            problem(
+                "submission.tls_certificate",
+                f"{certificate} and {key} are no certificate and key (PEM, without password) ({error.reason or error})",
+            )
+
+
+def _check_sizes(submission: Submission, problem: Report) -> None:
+    if submission.max_header_size > _LONGEST_HEADER:
+        problem("submission.max_header_size", "may be 256KiB at most: longer headers are read by no part of the relay")
+    if submission.max_header_size > submission.max_message_size:
+        problem("submission.max_message_size", "is smaller than submission.max_header_size. Lower that one too")
