@@ -1,0 +1,90 @@
+"""Contents in memory, within a budget, however much mail is in hand.
+
+What has just been accepted stays here while there is room, so that its delivery need not
+read it back; everything else is read when its attempt begins. Who needs one more content
+than the budget allows waits until another is given back.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Source(Protocol):
+    """Where contents are kept."""
+
+    async def content(self, queue_id: str) -> bytes | None:
+        """The content, or None when it is no longer kept."""
+
+
+@dataclass(slots=True)
+class _Held:
+    content: bytes
+    users: int  # attempts that read it now
+    awaited: int  # deliveries in hand that will read it without asking the store
+
+
+class Contents:
+    """`budget` in octets; one content larger than all of it is still served, alone."""
+
+    def __init__(self, source: Source, budget: int) -> None:
+        self._source = source
+        self._budget = budget
+        self._held: dict[str, _Held] = {}
+        self._octets = 0
+        self._freed = asyncio.Condition()
+
+    def keep(self, queue_id: str, content: bytes, deliveries: int) -> None:
+        """Have a content at hand for so many deliveries, if there is room."""
+        if self._octets + len(content) <= self._budget:
+            self._octets += len(content)
+            self._held[queue_id] = _Held(content, 0, deliveries)
+
+    def forget(self, queue_id: str) -> None:
+        """One of those deliveries will not come."""
+        held = self._held.get(queue_id)
+        if held is not None and held.awaited:
+            held.awaited -= 1
+            self._drop_unused(queue_id, held)
+
+    @asynccontextmanager
+    async def borrow(self, queue_id: str, size: int) -> AsyncIterator[bytes | None]:
+        """The content (of about `size` octets) for one attempt; None when it is no longer kept."""
+        held = self._held.get(queue_id) or await self._load(queue_id, size)
+        if held is None:
+            yield None
+            return
+        held.awaited -= held.awaited > 0
+        held.users += 1
+        try:
+            yield held.content
+        finally:
+            held.users -= 1
+            if self._drop_unused(queue_id, held):
+                async with self._freed:
+                    self._freed.notify_all()
+
+    def _drop_unused(self, queue_id: str, held: _Held) -> bool:
+        if held.users or held.awaited or self._held.get(queue_id) is not held:
+            return False
+        del self._held[queue_id]
+        self._octets -= len(held.content)
+        return True
+
+    async def _load(self, queue_id: str, size: int) -> _Held | None:
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._octets == 0 or self._octets + size <= self._budget)
+            self._octets += size
+        try:
+            content = await self._source.content(queue_id)
+        finally:
+            self._octets -= size
+        if content is None:
+            return None
+        held = self._held.get(queue_id)  # somebody may have been quicker
+        if held is None:
+            held = self._held[queue_id] = _Held(content, 0, 0)
+            self._octets += len(content)
+        return held
