@@ -1,0 +1,331 @@
+"""The log: one event, one line, in Postfix's shape or as JSON; the one place that knows the format.
+
+    2026-11-21T09:14:03.402118+00:00 mx1 postfix-relay/smtp[812]: 3kq7mvt2z0hy: to=<ada@example.com>, relay=…
+
+Real pflogsumm counts these lines and real fail2ban reads them, so some things look odd and
+must stay: the queue id comes first and is `\\w+`; `client=` is logged before `from=<…>, size=`
+(else senders are not counted); ": " never stands inside a reason of ours (pflogsumm cuts
+there); "Relay access denied" and "SASL PLAIN authentication failed" are fail2ban's words, and
+nothing an application gets wrong by its settings alone looks like them.
+
+Everything from the network is escaped (`\\x0a`), cut at 512 characters, and a line has no more
+than 2 kB: nobody can write a line, or a field, of his own into our log. Secrets are never
+logged, nor is content. `privacy` shows addresses in full, as `*@domain`, or as a keyed hash
+(`0f3a…@domain`: the same address looks the same, which hides it from readers, not from us).
+
+Nothing here raises or waits (see `relay/sink.py`), except opening the log: `OSError`.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+
+from relay.address import Address
+from relay.config import Config
+from relay.delivery import Attempt, Delivery, Status, Verdict
+from relay.log_line import (
+    MAX_LINE,
+    Peer,
+    Shown,
+    answer,
+    columns,
+    cut,
+    escape,
+    hop,
+    masked,
+    places,
+    plain,
+    seconds,
+    share,
+    uncut,
+    utc,
+)
+from relay.sink import Sink
+
+__all__ = ["Log", "Peer"]
+
+_OUTCOME = {
+    Status.SENT: "sent",
+    Status.DEFERRED: "deferred",
+    Status.HARD_BOUNCE: "bounced",
+    Status.SOFT_BOUNCE: "bounced",
+}
+
+
+class Log:
+    """Every method logs one event. `clock` gives Unix seconds; `stream` is the descriptor used where no file is set."""
+
+    def __init__(self, config: Config, *, clock: Callable[[], float] = time.time, stream: int = 1) -> None:
+        settings = config.log
+        self._clock = clock
+        self._show = Shown(settings.privacy, config.hostname)
+        literal = config.hostname.startswith("[")
+        self._host = config.hostname.strip("[]") if literal else config.hostname.partition(".")[0]
+        self._name = settings.syslog_name
+        self._pid = os.getpid()
+        self._second = -1
+        self._stamp = self._offset = ""
+        self._tails: dict[str, str] = {}
+        as_json = settings.format == "json"
+        main = Sink(settings.file, self._lost_as_json if as_json else self._lost_as_text, stream=stream)
+        self._text = None if as_json else main
+        self._json = [main] if as_json else []
+        if settings.json_file:
+            self._json.append(Sink(settings.json_file, self._lost_as_json))
+
+    # --- accepting -------------------------------------------------------------------------------------------
+
+    def connect(self, service: str, peer: Peer) -> None:
+        """A client has connected. `service` is "submission/smtpd" or "smtpd"."""
+        self._line(service, f"connect from {peer.text}")
+        if self._json:
+            self._record(service, "connect", client=peer.text, client_ip=peer.ip)
+
+    def disconnect(self, service: str, peer: Peer, counts: Mapping[str, tuple[int, int]]) -> None:
+        """A session is over. `counts`: command in small letters → how many succeeded, and how many there were."""
+        good = sum(count[0] for count in counts.values())
+        total = sum(count[1] for count in counts.values())
+        shown = [f" {name}={share(*count)}" for name, count in counts.items() if count[1]]
+        self._line(service, f"disconnect from {peer.text}{''.join(shown)} commands={share(good, total)}")
+        if self._json:
+            self._record(service, "disconnect", client_ip=peer.ip, commands=counts)
+
+    def lost_connection(self, service: str, peer: Peer, after: str) -> None:
+        """The client has gone without QUIT; `after` is its last command ("RCPT", "DATA", "CONNECT")."""
+        self._line(service, f"lost connection after {escape(after)} from {peer.text}")
+        if self._json:
+            self._record(service, "lost_connection", client_ip=peer.ip, after=after)
+
+    def timeout(self, service: str, peer: Peer, after: str) -> None:
+        """The client has said nothing for too long."""
+        self._line(service, f"timeout after {escape(after)} from {peer.text}")
+        if self._json:
+            self._record(service, "timeout", client_ip=peer.ip, after=after)
+
+    def auth_failed(self, service: str, peer: Peer, mechanism: str, username: str | None, why: str) -> None:
+        """A login failed; `why` in our words. fail2ban counts these lines, and only these, in mode=auth."""
+        user = self._show.text(username or "")
+        what = f"SASL {escape(mechanism)} authentication failed: {uncut(self._show.text(why))}"
+        self._line(service, f"warning: {peer.text}: {what}, sasl_username={user}")
+        if self._json:
+            self._record(service, "auth_failed", client_ip=peer.ip, mechanism=mechanism, credential=user, reason=why)
+
+    def reject(
+        self,
+        service: str,
+        stage: str,
+        peer: Peer,
+        reply_line: str,
+        mail_from: Address | str | None,
+        rcpt_to: Address | str | None,
+        helo: str | None,
+        proto: str,
+    ) -> None:
+        """We said no at `stage` (CONNECT, EHLO, AUTH, MAIL, RCPT, DATA) with `reply_line`, its codes included."""
+        sender, recipient = self._show.address(mail_from), self._show.address(rcpt_to)
+        said = self._show.text(reply_line)
+        about = said
+        if stage == "RCPT" and said.count(" ") > 1:
+            code, enhanced, text = said.split(" ", 2)
+            about = f"{code} {enhanced} <{recipient}>: {text}"
+        to = f" to=<{recipient}>" if rcpt_to is not None else ""
+        rest = f"from=<{sender}>{to} proto={escape(proto)} helo=<{escape(helo or '', '<>')}>"
+        self._line(service, f"NOQUEUE: reject: {escape(stage)} from {peer.text}: {about}; {rest}")
+        if self._json:
+            self._record(
+                service,
+                "refused",
+                client_ip=peer.ip,
+                stage_of_session=stage,
+                text=said,
+                mail_from=sender,
+                rcpt_to=recipient if rcpt_to is not None else None,
+                helo=helo,
+            )
+
+    def client(
+        self,
+        queue_id: str,
+        service: str,
+        peer: Peer,
+        sasl_method: str | None = None,
+        sasl_username: str | None = None,
+    ) -> None:
+        """Who hands us this message. Must come before `queued`."""
+        login = (
+            f", sasl_method={escape(sasl_method)}, sasl_username={self._show.text(sasl_username or '')}"
+            if sasl_method
+            else ""
+        )
+        self._line(service, f"{queue_id}: client={peer.text}{login}")
+        if self._json:
+            self._record(service, "client", queue_id=queue_id, client_ip=peer.ip, credential=sasl_username)
+
+    def message_id(self, queue_id: str, message_id: str) -> None:
+        """The message's own name; with or without its angle brackets."""
+        bare = escape(message_id.strip("<>"), "<>")
+        self._line("cleanup", f"{queue_id}: message-id=<{bare}>")
+        if self._json:
+            self._record("cleanup", "message_id", queue_id=queue_id, message_id=bare)
+
+    def queued(self, queue_id: str, sender: Address | str | None, size: int, nrcpt: int) -> None:
+        """The message is safe; `sender` is the reverse-path."""
+        shown = self._show.address(sender)
+        self._line("qmgr", f"{queue_id}: from=<{shown}>, size={size}, nrcpt={nrcpt} (queue active)")
+        if self._json:
+            self._record("qmgr", "creating", queue_id=queue_id, sender=shown, size=size, recipients=nrcpt)
+
+    # --- delivering ------------------------------------------------------------------------------------------
+
+    def attempt(self, delivery: Delivery, attempt: Attempt, verdict: Verdict, next_at: float | None) -> None:
+        """What one attempt meant for its delivery; `next_at` (Unix seconds) is when the next one comes."""
+        if verdict.status is Status.REJECTED:
+            self._discard(delivery, verdict)
+        elif self._text:
+            where = hop(attempt)
+            relay = f"{where}:{attempt.mx_port}" if where else "none"
+            waited = attempt.ms_queue / 1000
+            before = attempt.started_at - waited - delivery.message.received_at
+            setup = ((attempt.ms_dns or 0) + (attempt.ms_connect or 0) + (attempt.ms_tls or 0)) / 1000
+            sending = (attempt.ms_data or 0) / 1000
+            self._line(
+                "smtp",
+                f"{delivery.message.queue_id}: to=<{self._show.address(delivery.recipient)}>, relay={relay}, "
+                f"delay={seconds(attempt.finished_at - delivery.message.received_at)}, "
+                f"delays={seconds(before)}/{seconds(waited)}/{seconds(setup)}/{seconds(sending)}, "
+                f"dsn={verdict.dsn}, status={_OUTCOME.get(verdict.status, verdict.status)} "
+                f"({answer(verdict, attempt, self._show)})",
+            )
+        if self._json:
+            next_attempt_at = utc(next_at, "seconds") if next_at is not None else None
+            keys = columns(delivery, attempt, verdict, self._show)
+            self._record("smtp", verdict.status.value, **keys, next_attempt_at=next_attempt_at)
+
+    def expired(self, queue_id: str, sender: Address | str | None) -> None:
+        """A delivery of this message was given up for its age."""
+        shown = self._show.address(sender)
+        self._line("qmgr", f"{queue_id}: from=<{shown}>, status=expired, returned to sender")
+        if self._json:
+            self._record("qmgr", "expired", queue_id=queue_id, sender=shown)
+
+    def removed(self, queue_id: str) -> None:
+        """Nothing of this message waits any more."""
+        self._line("qmgr", f"{queue_id}: removed")
+        if self._json:
+            self._record("qmgr", "removed", queue_id=queue_id)
+
+    # --- operating -------------------------------------------------------------------------------------------
+
+    def admin(self, verb: str, queue_id: str | None, actor: str, reason: str | None, **fields: object) -> None:
+        """A person did something: `verb` (hold, release, retry, cancel, pause, …) to a message, or to `fields`."""
+        opening = (
+            f"{queue_id}: action={escape(verb)}, by={escape(actor)}"
+            if queue_id
+            else f"{escape(verb)}: by={escape(actor)}"
+        )
+        because = {"reason": reason} if reason else {}
+        self._line("admin", ", ".join([opening, *self._pairs(fields | because)]))
+        if self._json:
+            self._record("admin", verb, queue_id=queue_id, actor=actor, **(fields | because))
+
+    def note(self, text: str, **fields: object) -> None:
+        """The process itself: started, ready, stopping, …"""
+        self._process("", text, fields)
+
+    def warning(self, text: str, **fields: object) -> None:
+        """The process itself: something is not as it should be, and mail still flows."""
+        self._process("warning: ", text, fields)
+
+    def error(self, text: str, exc: BaseException | None = None, **fields: object) -> None:
+        """Our own failure. Of `exc` the line has type, message and the innermost places, not the whole traceback."""
+        if exc is not None:
+            said = masked(str(exc))
+            fields |= {"exception": f"{type(exc).__name__}: {said}" if said else type(exc).__name__, "at": places(exc)}
+        self._process("error: ", text, fields)
+
+    def flush(self) -> None:
+        """Write what is gathered now rather than at the end of the loop's turn."""
+        for sink in self._sinks():
+            sink.flush()
+
+    def reopen(self) -> None:
+        """SIGHUP: open the files anew under their names."""
+        for sink in self._sinks():
+            sink.reopen()
+
+    def close(self) -> None:
+        """Write what is gathered and let go."""
+        for sink in self._sinks():
+            sink.close()
+
+    # --- the format ------------------------------------------------------------------------------------------
+
+    def _sinks(self) -> list[Sink]:
+        return [self._text, *self._json] if self._text else self._json
+
+    def _line(self, stage: str, text: str) -> None:
+        if self._text:
+            self._text.write(self._shaped(stage, text))
+
+    def _shaped(self, stage: str, text: str) -> str:
+        now = self._clock()
+        second = int(now)
+        if second != self._second:
+            self._turn_to(second)
+        tail = self._tails.get(stage) or self._tail(stage)
+        line = f"{self._stamp}{int((now - second) * 1e6):06d}{tail}{text}\n"
+        return line if len(line) * 4 <= MAX_LINE else cut(line)
+
+    def _turn_to(self, second: int) -> None:
+        there = time.localtime(second)
+        offset = time.strftime("%z", there)
+        if offset != self._offset:
+            self._offset = offset
+            self._tails.clear()
+        self._second = second
+        self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", there)
+
+    def _tail(self, stage: str) -> str:
+        zone = f"{self._offset[:3]}:{self._offset[3:]}"
+        self._tails[stage] = f"{zone} {self._host} {self._name}/{stage}[{self._pid}]: "
+        return self._tails[stage]
+
+    def _record(self, stage: str, event: str, **keys: object) -> None:
+        known = {key: value for key, value in keys.items() if value is not None}
+        at = utc(self._clock(), "microseconds")
+        line = json.dumps(
+            {"ts": at, "host": self._host, "stage": stage, "event": event, "pid": self._pid, **known}, default=str
+        )
+        for sink in self._json:
+            sink.write(line + "\n")
+
+    def _process(self, kind: str, text: str, fields: dict[str, object]) -> None:
+        if self._text:
+            pairs = ", ".join(self._pairs(fields))
+            line = kind + escape(self._show.text(text)) + (f": {pairs}" if pairs else "")
+            # "host[ip]: SASL … failed" inside a warning is a wrong login to fail2ban: nobody may get another banned.
+            self._line("relay", line.replace("]: ", "]\\x3a "))
+        if self._json:
+            level = kind.rstrip(": ") or "note"
+            self._record("relay", level, text=text, **{key: plain(value) for key, value in fields.items()})
+
+    def _pairs(self, fields: Mapping[str, object]) -> list[str]:
+        return [f"{key}={self._show.value(value)}" for key, value in fields.items() if value is not None]
+
+    def _discard(self, delivery: Delivery, verdict: Verdict) -> None:
+        """A suppressed address: Postfix's word is discard, and pflogsumm counts it as such."""
+        recipient, sender = self._show.address(delivery.recipient), self._show.address(delivery.message.reverse_path)
+        self._line(
+            "submission/smtpd",
+            f"{delivery.message.queue_id}: discard: RCPT from unknown[{delivery.message.client_ip or '127.0.0.1'}]: "
+            f"250 2.1.5 <{recipient}>: Recipient address suppressed: {uncut(self._show.text(verdict.reason))}; "
+            f"from=<{sender}> to=<{recipient}>",
+        )
+
+    def _lost_as_text(self, text: str) -> str:
+        return self._shaped("relay", f"warning: {escape(text)}")
+
+    def _lost_as_json(self, text: str) -> str:
+        at = utc(self._clock(), "microseconds")
+        return json.dumps({"ts": at, "host": self._host, "stage": "relay", "event": "warning", "text": text}) + "\n"
