@@ -16,7 +16,7 @@ understood is never passed over, because these filters also cancel mail.
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from relay.address import Address
 from relay.delivery import Status
@@ -133,7 +133,7 @@ class _Reader:
         while key != ANY and self._take(","):
             values.append(self._value(start))
         if self._at < len(self._text) and not self._text[self._at].isspace():
-            raise FilterError(f"cannot read {self._text[start:]!r}", "put the value in quotes: subject:\"a, b\"")
+            raise FilterError(f"cannot read {self._text[start:]!r}", 'put the value in quotes: subject:"a, b"')
         return _checked(Term(key, tuple(values), negated, exact), self._now, self._zone)
 
     def _value(self, start: int) -> str:
@@ -151,7 +151,7 @@ class _Reader:
         return found[0] if found else ""
 
     def _quoted(self) -> str:
-        kept = []
+        kept: list[str] = []
         while self._at < len(self._text):
             char = self._text[self._at]
             self._at += 1
@@ -161,7 +161,7 @@ class _Reader:
                 char = self._text[self._at]
                 self._at += 1
             kept.append(" " if char in "\t\n" else char)
-        raise FilterError("a quote is opened and never closed", "close it: subject:\"receipt 47\"")
+        raise FilterError("a quote is opened and never closed", 'close it: subject:"receipt 47"')
 
     def _skip_blanks(self) -> bool:
         while self._at < len(self._text) and self._text[self._at].isspace():

@@ -17,7 +17,8 @@ transaction and one sync.
 """
 
 from relay.store.accepted import Accepted
+from relay.store.chores import Pruned
 from relay.store.errors import SchemaTooNew, StoreUnavailable
 from relay.store.store import Store, migrate, open_store, settle_down
 
-__all__ = ["Accepted", "SchemaTooNew", "Store", "StoreUnavailable", "migrate", "open_store", "settle_down"]
+__all__ = ["Accepted", "Pruned", "SchemaTooNew", "Store", "StoreUnavailable", "migrate", "open_store", "settle_down"]

@@ -45,6 +45,7 @@ class Group:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: list[Write] = []
+        self._writing: list[asyncio.Future[list[list[Row]]]] = []
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="group commit")
         self._closed = False
@@ -56,6 +57,12 @@ class Group:
         self._waiting.append(write)
         self._wake.set()
         return write.done
+
+    async def flush(self) -> None:
+        """Return when everything that has been queued so far is written, or has failed."""
+        waiting = [write.done for write in self._waiting] + list(self._writing)
+        if waiting:
+            await asyncio.wait(waiting)
 
     async def close(self) -> None:
         """Write what waits, then stop."""
@@ -69,7 +76,9 @@ class Group:
             self._wake.clear()
             await asyncio.sleep(0)  # let everything that is ready in this turn of the loop join the group
             while self._waiting:
-                await self._commit(self._take())
+                writes = self._take()
+                self._writing = [write.done for write in writes]
+                await self._commit(writes)
 
     def _take(self) -> list[Write]:
         count = size = 0

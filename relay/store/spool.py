@@ -127,8 +127,11 @@ class Spool:
         events = [rows.event_row(Event(at, Status.SPOOLED, d.message.queue_id, d.number)) for d in deliveries]
         await self._write({"spool_deliveries": marks, "add_events": events})
 
-    async def settle(self, settlement: Settlement) -> Settled:
-        """Record an attempt and what it decided, with its event and its notices, in one commit."""
+    def settle(self, settlement: Settlement) -> "asyncio.Future[list[list[Row]]]":
+        """Record an attempt and what it decided, with its event and its notices, in one commit.
+
+        Nobody need wait for it: the future ends after the commit, and `settled` reads it.
+        """
         delivery, attempt, verdict = settlement.delivery, settlement.attempt, settlement.verdict
         queue_id, number = delivery.message.queue_id, delivery.number
         events = [Event(attempt.finished_at, verdict.status, queue_id, number, detail=_detail(settlement))]
@@ -149,10 +152,14 @@ class Spool:
         for notice in settlement.notices:
             for name, more in self._accept_rows(notice, False).items():
                 named[name] = named.get(name, []) + more
+        contents = [(notice.message.queue_id, notice.content) for notice in settlement.notices]
+        return self._write(named, contents)
+
+    @staticmethod
+    def settled(written: "asyncio.Future[list[list[Row]]]", queue_id: str) -> Settled:
+        """What came of `settle`, once its future has ended. Raises StoreUnavailable."""
         try:
-            finished = await self._write(
-                named, [(notice.message.queue_id, notice.content) for notice in settlement.notices]
-            )
+            finished = written.result()
         except LateWrite:
             return Settled(late=True)
         return Settled(finished=any(row["queue_id"] == queue_id for result in finished for row in result))
@@ -175,11 +182,10 @@ class Spool:
                 return
             page += PAGES_AT_ONCE
 
-    async def block(self, destination: str, *, until: float, reason: str) -> None:
-        """No host of the destination answered: nobody tries it before `until`."""
-        await self._write(
-            own=[Statement("block_destination", {"destination": destination, "until": until, "reason": reason})]
-        )
+    async def block(self, destination: str, *, now: float, until: float, reason: str) -> None:
+        """No host of the destination answered: nobody tries it before `until`; one that is blocked already stays so."""
+        params = {"destination": destination, "now": now, "until": until, "reason": reason}
+        await self._write(own=[Statement("block_destination", params)])
 
     async def unblock(self, destination: str) -> None:
         """A host of the destination answered again."""

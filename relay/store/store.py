@@ -24,6 +24,10 @@ class Store(Chores):
         except StoreUnavailable:
             return
 
+    async def flush(self) -> None:
+        """Return when every write so far is in the database, or has failed."""
+        await self.group.flush()
+
     async def close(self) -> None:
         """Write what waits and close the database."""
         await self.group.close()

@@ -83,6 +83,8 @@ def _describe(db: sqlite3.Connection) -> None:
 
 def settle_down(path: Path) -> None:
     """After the last process has closed: one plain file, which a reader of another Unix user can open."""
+    if not path.exists():
+        return
     lock = WriteLock(path)
     try:
         with lock.held():

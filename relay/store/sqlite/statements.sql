@@ -191,7 +191,8 @@ UPDATE deliveries
 INSERT INTO queues (destination, next_at, blocked_until, failures, block_reason)
 VALUES (:destination, :until, :until, 1, :reason)
     ON CONFLICT (destination) DO UPDATE
-   SET blocked_until = :until, next_at = max(next_at, :until), failures = failures + 1, block_reason = :reason;
+   SET blocked_until = :until, next_at = max(next_at, :until), failures = failures + 1, block_reason = :reason
+ WHERE blocked_until <= :now;
 
 -- name: unblock_destination
 UPDATE queues

@@ -1,0 +1,257 @@
+"""The message's way through the store."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.config import Config, DeliverySection
+from relay.delivery import Delivery, Status, Verdict
+from relay.store import Accepted, Store, migrate, open_store
+from relay.store.spool import Settled, Settlement
+from tests.parts.mail import BUSY, SENT, UNKNOWN_USER, accepted, attempt
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config("relay.test", data_dir=tmp_path, delivery=DeliverySection(lease=30.0))
+
+
+@pytest.fixture
+async def store(config: Config) -> AsyncIterator[Store]:
+    migrate(config)
+    store = await open_store(config)
+    yield store
+    await store.close()
+
+
+async def settle(store: Store, delivery: Delivery, verdict: Verdict, **more: Any) -> Settled:
+    written = store.settle(Settlement(delivery, attempt(), verdict, **more))
+    await asyncio.wait([written])
+    return store.settled(written, delivery.message.queue_id)
+
+
+async def rows(store: Store, sql: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in (await store.query(sql))[1]]
+
+
+async def claim_all(store: Store) -> list[Delivery]:
+    due = await store.due(busy=(), limit=100)
+    return await store.claim({destination: 100 for destination in due})
+
+
+async def test_what_is_accepted_is_there_with_its_content_and_its_events(store: Store) -> None:
+    """After accept() the message, its content, its deliveries and their first events are in the database."""
+    mail = accepted(["bob@x.test", "eve@y.test"], content=b"x" * 600_000)
+    await store.accept(mail, claimed=False)
+    assert await store.content(mail.message.queue_id) == mail.content
+    status = await rows(store, "SELECT recipient, status FROM email_status ORDER BY recipient")
+    assert status == [
+        {"recipient": "bob@x.test", "status": "creating"},
+        {"recipient": "eve@y.test", "status": "creating"},
+    ]
+    assert [row["event"] for row in await rows(store, "SELECT event FROM events")] == ["creating", "creating"]
+
+
+async def test_a_claim_spends_the_attempt_and_hides_the_delivery_until_its_lease_ends(store: Store) -> None:
+    """A claimed delivery is not due for anybody else, and names the attempt that was spent."""
+    await store.accept(accepted(), claimed=False)
+    (claimed,) = await claim_all(store)
+    assert claimed.attempt == 1
+    assert await claim_all(store) == []
+
+
+async def test_mail_accepted_as_claimed_is_in_the_hand_of_the_accepting_worker(store: Store) -> None:
+    """What was accepted as claimed is due for nobody until its lease ends."""
+    await store.accept(accepted(), claimed=True)
+    assert await store.due(busy=(), limit=10) == []
+
+
+async def test_a_lapsed_claim_comes_due_by_itself(tmp_path: Path) -> None:
+    """When the lease is over, the delivery is due again, with the next attempt: there is no recovery code."""
+    config = Config("relay.test", data_dir=tmp_path, delivery=DeliverySection(lease=0.0))
+    migrate(config)
+    store = await open_store(config)
+    try:
+        await store.accept(accepted(), claimed=True)
+        (again,) = await claim_all(store)
+        assert again.attempt == 2
+    finally:
+        await store.close()
+
+
+async def test_a_late_answer_to_an_old_claim_changes_nothing(tmp_path: Path) -> None:
+    """Two workers had the same delivery: only the one that holds the present claim settles it."""
+    config = Config("relay.test", data_dir=tmp_path, delivery=DeliverySection(lease=0.0))
+    migrate(config)
+    store = await open_store(config)
+    try:
+        await store.accept(accepted(), claimed=False)
+        (frozen,) = await claim_all(store)
+        (present,) = await claim_all(store)
+        assert await settle(store, frozen, UNKNOWN_USER) == Settled(late=True)
+        assert await settle(store, present, SENT) == Settled(finished=True)
+        assert await settle(store, present, SENT) == Settled(late=True)
+        assert await rows(store, "SELECT status, attempts FROM email_status") == [{"status": "sent", "attempts": 2}]
+        assert await rows(store, "SELECT attempt, outcome FROM attempts") == [{"attempt": 2, "outcome": "sent"}]
+    finally:
+        await store.close()
+
+
+async def test_a_late_settlement_costs_its_group_nothing(store: Store) -> None:
+    """Writes that share a group with a late one are written all the same."""
+    first, second = accepted(), accepted()
+    await store.accept(first, claimed=True)
+    await store.accept(second, claimed=True)
+    assert await settle(store, _claimed(first), SENT) == Settled(finished=True)
+    late = store.settle(Settlement(_claimed(first), attempt(), SENT))
+    good = store.settle(Settlement(_claimed(second), attempt(), SENT))
+    await asyncio.wait([late, good])
+    assert store.settled(late, first.message.queue_id).late
+    assert store.settled(good, second.message.queue_id) == Settled(finished=True)
+
+
+async def test_one_bad_write_harms_no_other_of_its_group(store: Store) -> None:
+    """A message whose queue id is taken fails alone; the ones accepted beside it are safe."""
+    mail = accepted()
+    await store.accept(mail, claimed=False)
+    twin, other = Accepted(mail.message, mail.deliveries, b"other"), accepted()
+    outcomes = await asyncio.gather(
+        store.accept(twin, claimed=False), store.accept(other, claimed=False), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], Exception)
+    assert outcomes[1] is None
+    assert await store.content(mail.message.queue_id) == mail.content
+
+
+async def test_a_settled_attempt_is_status_attempt_and_event_in_one_commit(store: Store) -> None:
+    """Settling writes all that one fact is."""
+    mail = accepted()
+    await store.accept(mail, claimed=True)
+    await settle(store, _claimed(mail), BUSY, due_at=time.time() + 60, spooled_at=time.time())
+    (status,) = await rows(store, "SELECT status, reason_class, smtp_code, dsn, attempts FROM email_status")
+    assert status == {
+        "status": "deferred",
+        "reason_class": "throttled",
+        "smtp_code": 450,
+        "dsn": "4.2.1",
+        "attempts": 1,
+    }
+    assert [row["event"] for row in await rows(store, "SELECT event FROM events ORDER BY event_id")] == [
+        "creating",
+        "spooled",
+        "deferred",
+    ]
+    (tried,) = await rows(store, "SELECT outcome, transcript FROM attempts")
+    assert tried == {"outcome": "deferred", "transcript": "0 S 220 mx.x.test\n1 C EHLO a"}
+
+
+async def test_a_notice_is_accepted_in_the_commit_that_settles_its_cause(store: Store) -> None:
+    """Bounce and DSN are one transaction: there is never one without the other."""
+    mail = accepted()
+    notice = accepted(["ada@sender.test"], origin="notice", reverse_path=None)
+    await store.accept(mail, claimed=True)
+    assert await settle(store, _claimed(mail), UNKNOWN_USER, notices=(notice,)) == Settled(finished=True)
+    assert await store.content(notice.message.queue_id) == notice.content
+    assert await store.due(busy=(), limit=10) == ["sender.test"]
+    late = accepted(["ada@sender.test"], origin="notice", reverse_path=None)
+    assert (await settle(store, _claimed(mail), UNKNOWN_USER, notices=(late,))).late
+    assert await store.content(late.message.queue_id) is None
+
+
+async def test_content_goes_when_no_delivery_needs_it(store: Store) -> None:
+    """The content stays while one of two recipients waits, and goes with the last."""
+    mail = accepted(["bob@x.test", "eve@y.test"])
+    await store.accept(mail, claimed=True)
+    bob, eve = (_claimed(mail, number) for number in (0, 1))
+    assert await settle(store, bob, SENT) == Settled(finished=False)
+    assert await store.content(mail.message.queue_id) == mail.content
+    assert await settle(store, eve, SENT) == Settled(finished=True)
+    assert await store.content(mail.message.queue_id) is None
+
+
+async def test_what_is_given_back_is_due_now_and_its_attempt_was_not_spent(store: Store) -> None:
+    """A worker that stops leaves nothing behind that has to wait for its lease."""
+    mail = accepted()
+    await store.accept(mail, claimed=True)
+    await store.release([_claimed(mail)])
+    (claimed,) = await claim_all(store)
+    assert claimed.attempt == 1
+
+
+async def test_a_destination_without_room_hides_nobody(store: Store) -> None:
+    """However much waits for one destination, the others are found at once."""
+    await asyncio.gather(*(store.accept(accepted(["a@full.test"]), claimed=False) for _ in range(300)))
+    await store.accept(accepted(["b@free.test"]), claimed=False)
+    assert await store.due(busy=["full.test"], limit=1) == ["free.test"]
+
+
+async def test_a_claim_takes_no_more_than_there_is_room_for(store: Store) -> None:
+    """The rest stays due."""
+    await asyncio.gather(*(store.accept(accepted(), claimed=False) for _ in range(5)))
+    assert len(await store.claim({"x.test": 3})) == 3
+    assert len(await claim_all(store)) == 2
+
+
+async def test_a_blocked_destination_is_not_due_until_its_time_and_a_person_can_lift_it(store: Store) -> None:
+    """What is accepted for a blocked destination does not unblock it."""
+    await store.block("x.test", now=time.time(), until=time.time() + 60, reason="no answer")
+    await store.accept(accepted(), claimed=False)
+    assert await store.due(busy=(), limit=10) == []
+    assert await store.failures("x.test") == 1
+    await store.unblock("x.test")
+    assert await store.failures("x.test") == 0
+
+
+async def test_the_boxes_always_add_up_to_requests(store: Store) -> None:
+    """Whatever becomes of deliveries, daily_stats says the same as counting email_status."""
+    mails = [accepted([f"u{n}@x.test"]) for n in range(6)]
+    for mail in mails:
+        await store.accept(mail, claimed=True)
+    await settle(store, _claimed(mails[0]), SENT)
+    await settle(store, _claimed(mails[1]), UNKNOWN_USER)
+    await settle(store, _claimed(mails[2]), BUSY, due_at=time.time() + 60)
+    await store.spooled([_claimed(mails[3])], time.time())
+    await store.sum_up()
+    (boxes,) = await rows(store, "SELECT * FROM daily_stats")
+    assert boxes["requests"] == 6
+    names = ("delivered", "hard_bounced", "soft_bounced", "dropped", "deferred", "in_progress", "cancelled")
+    assert {name: boxes[name] for name in names} == {
+        "delivered": 1,
+        "hard_bounced": 1,
+        "soft_bounced": 0,
+        "dropped": 0,
+        "deferred": 1,
+        "in_progress": 3,
+        "cancelled": 0,
+    }
+    statuses = {
+        row["status"]: row["n"]
+        for row in await rows(store, "SELECT status, count(*) AS n FROM email_status GROUP BY status")
+    }
+    assert statuses == {"sent": 1, "hard_bounce": 1, "deferred": 1, "spooled": 1, "creating": 2}
+
+
+async def test_deferral_leaves_what_a_person_held_or_cancelled_meanwhile(store: Store) -> None:
+    """A late refusal does not bring back what was taken out; a success tells the truth all the same."""
+    from relay.filters import Filter
+
+    mails = [accepted(), accepted()]
+    for mail in mails:
+        await store.accept(mail, claimed=True)
+    assert await store.operate("cancel", Filter(), actor="anna") == 2
+    await settle(store, _claimed(mails[0]), BUSY, due_at=time.time() + 60)
+    await settle(store, _claimed(mails[1]), SENT)
+    found = {row["queue_id"]: row["status"] for row in await rows(store, "SELECT queue_id, status FROM email_status")}
+    assert found == {mails[0].message.queue_id: "cancelled", mails[1].message.queue_id: "sent"}
+    assert await store.due(busy=(), limit=10) == []
+
+
+def _claimed(mail: Accepted, number: int = 0) -> Delivery:
+    """The delivery as the worker that accepted it has it in hand."""
+    delivery = mail.deliveries[number]
+    assert delivery.attempt == 1 and delivery.status is Status.CREATING
+    return delivery
