@@ -100,7 +100,7 @@ class DeliverySection:
     connections_per_destination: int = 20  # over all workers
     messages_per_connection: int = 1000
     idle: float = 5.0  # how long a connection waits for another message
-    max_in_hand: int = 2000  # deliveries claimed by one worker
+    max_in_hand: int = 10_000  # deliveries claimed by one worker
     timeouts: Timeouts = Timeouts()
 
 

@@ -38,7 +38,10 @@ class Contents:
 
     def keep(self, queue_id: str, content: bytes, deliveries: int) -> None:
         """Have a content at hand for so many deliveries, if there is room."""
-        if self._octets + len(content) <= self._budget:
+        held = self._held.get(queue_id)
+        if held is not None:
+            held.awaited += deliveries
+        elif self._octets + len(content) <= self._budget:
             self._octets += len(content)
             self._held[queue_id] = _Held(content, 0, deliveries)
 

@@ -22,7 +22,7 @@ from relay.deliver import schedule
 from relay.deliver.carrier import Carried, Carrier
 from relay.deliver.client import Connection
 from relay.deliver.contents import Contents
-from relay.deliver.lane import Lane, Work
+from relay.deliver.lane import WAITING_PER_CONNECTION, Lane, Work
 from relay.deliver.limits import share
 from relay.delivery import BOUNCED, Attempt, Delivery, Status, Verdict
 from relay.log import Log
@@ -34,6 +34,7 @@ from relay.store.spool import Settlement
 LOOK = 0.5  # seconds between two looks for due work that nobody announced
 TICK = 0.5  # seconds between two rounds of renewing and marking
 AT_ONCE = 500  # destinations looked at in one go
+SMALL = 32 * 1024  # octets; contents up to this are read with their claim
 MAX_BLOCK = 3600.0  # seconds for which a silent destination is left alone at most
 
 _INTERNAL = Verdict(
@@ -71,10 +72,9 @@ class Dispatcher:
         wanted: dict[str, int] = {}
         for delivery in deliveries:
             wanted[delivery.destination] = wanted.get(delivery.destination, 0) + 1
-        free = self._config.delivery.max_in_hand - len(self._in_hand) - self._reserved
-        if self._stopping or len(deliveries) > free or any(map(self._is_blocked, wanted)):
+        if self._stopping or any(map(self._is_blocked, wanted)):
             return False
-        if any(self._lane(destination).room < count for destination, count in wanted.items()):
+        if any(self._room(self._lane(destination), self._free) < count for destination, count in wanted.items()):
             self._look_now.set()
             return False
         self._reserved += len(deliveries)
@@ -89,6 +89,16 @@ class Dispatcher:
         self._reserved -= len(accepted.deliveries)
         self._contents.keep(accepted.message.queue_id, accepted.content, len(accepted.deliveries))
         self._take(accepted.deliveries)
+
+    @property
+    def _free(self) -> int:
+        """How many more deliveries this worker may take in hand."""
+        return self._config.delivery.max_in_hand - len(self._in_hand) - self._reserved
+
+    @staticmethod
+    def _room(lane: Lane, free: int) -> int:
+        """A lane takes at most a quarter of what is left, so that however many are slow, some is left for the others."""
+        return min(lane.room, free // 4)
 
     # Claiming.
 
@@ -119,21 +129,32 @@ class Dispatcher:
         busy = set(self._destinations_without_room())
         while True:
             due = await self._store.due(busy=busy, limit=AT_ONCE)
-            free = self._config.delivery.max_in_hand - len(self._in_hand) - self._reserved
+            free = self._free
             room: dict[str, int] = {}
             taken: dict[str, int] = {}
             for destination in due:
                 lane = self._lane(destination)
-                count = min(lane.room - taken.get(lane.name, 0), free)
+                count = min(lane.room - taken.get(lane.name, 0), free // 4)
                 if count > 0:
                     room[destination] = count
                     taken[lane.name] = taken.get(lane.name, 0) + count
                     free -= count
             if room:
-                self._take(await self._store.claim(room))
+                claimed = await self._store.claim(room)
+                await self._fetch(claimed)
+                self._take(claimed)
             busy.update(due)
-            if len(due) < AT_ONCE or free <= 0:
+            if len(due) < AT_ONCE or free < 4:
                 return
+
+    async def _fetch(self, claimed: Sequence[Delivery]) -> None:
+        """Small contents of a whole claim in one look, rather than one by one as their turn comes."""
+        wanted: dict[str, int] = {}
+        for delivery in claimed:
+            if delivery.message.size <= SMALL:
+                wanted[delivery.message.queue_id] = wanted.get(delivery.message.queue_id, 0) + 1
+        for queue_id, content in (await self._store.contents(list(wanted))).items():
+            self._contents.keep(queue_id, content, wanted[queue_id])
 
     def _destinations_without_room(self) -> Iterable[str]:
         for work in self._in_hand.values():
@@ -317,7 +338,7 @@ class Dispatcher:
     def _drop(self, work: Work) -> None:
         self._in_hand.pop((work.delivery.message.queue_id, work.delivery.number), None)
         lane = self._lane(work.delivery.destination)
-        if lane.room >= lane.connections * 5:
+        if 2 * lane.room >= lane.connections * WAITING_PER_CONNECTION:
             self._look_now.set()
 
     # Keeping what is in hand, and stopping.

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from relay.deliver.client import Connection
 from relay.delivery import Delivery
 
+WAITING_PER_CONNECTION = 50
+
 
 @dataclass(slots=True, eq=False)
 class Work:
@@ -44,7 +46,7 @@ class Lane:
     @property
     def room(self) -> int:
         """How many more deliveries may be brought: enough to keep every connection busy while more are fetched."""
-        return max(0, self.connections * 10 - len(self._waiting))
+        return max(0, self.connections * WAITING_PER_CONNECTION - len(self._waiting))
 
     @property
     def empty(self) -> bool:
@@ -59,10 +61,7 @@ class Lane:
                 idle.set_result(work)
                 return
         self._waiting.append(work)
-        if len(self._carriers) < self.connections:
-            task = asyncio.create_task(self._run(), name=f"lane {self.name}")
-            self._carriers.add(task)
-            task.add_done_callback(self._carriers.discard)
+        self._start_carrier()
 
     def take_waiting(self) -> list[Work]:
         """Everything that is not being tried, out of the lane."""
@@ -84,6 +83,16 @@ class Lane:
             task.cancel()
         if late:
             await asyncio.wait(late)
+
+    def _start_carrier(self) -> None:
+        if self._waiting and len(self._carriers) < self.connections:
+            task = asyncio.create_task(self._run(), name=f"lane {self.name}")
+            self._carriers.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._carriers.discard(task)
+        self._start_carrier()  # something may have come while it said QUIT
 
     async def _run(self) -> None:
         connection: Connection | None = None

@@ -169,6 +169,11 @@ class Spool:
         pages = [page async for page in self.content_pages(queue_id)]
         return b"".join(pages) if pages else None
 
+    async def contents(self, queue_ids: Sequence[str]) -> dict[str, bytes]:
+        """The contents of small messages (of one page) in one look; those that are no longer kept are missing."""
+        found = await self.engine.read("first_pages", {"queue_ids": json.dumps(queue_ids)}) if queue_ids else []
+        return {row["queue_id"]: row["bytes"] for row in found}
+
     async def content_pages(self, queue_id: str) -> AsyncIterator[bytes]:
         """The content in pages of at most a quarter of a megabyte."""
         page = 0

@@ -207,6 +207,11 @@ SELECT m.*
   FROM json_each(:queue_ids) AS r
   JOIN messages AS m ON m.queue_id = r.value;
 
+-- name: first_pages
+SELECT c.queue_id, c.bytes
+  FROM json_each(:queue_ids) AS r
+  JOIN contents AS c ON c.queue_id = r.value AND c.page = 0;
+
 -- name: content_pages
 SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
 
