@@ -83,6 +83,6 @@ class Message:
     eight_bit: bool = False
     smtputf8: bool = False
     tag: str | None = None
-    metadata: Mapping[str, str] = field(default=NO_METADATA)
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)  # shared and read-only
     credential: str | None = None
     client_ip: str | None = None

@@ -70,7 +70,13 @@ _BOXES = {
 
 VIEW_COLUMNS: dict[str, dict[str, str]] = {
     "email_status": _EMAIL,
-    "notice_status": _EMAIL,
+    "delivery_status": _EMAIL
+    | {
+        "origin": "application, or notice: our own DSN to a sender, which counts in no box",
+        "number": "the recipient's number in its message",
+        "held_reason": "why it is held",
+        "in_hand": "1: a worker has it now",
+    },
     "message_status": {
         "queue_id": "our name for the message",
         "received_at": "accepted from the application",

@@ -48,7 +48,7 @@ class Desk(Credentials):
     async def search(
         self, filter: Filter, *, statuses: tuple[str, ...] = (), limit: int | None = None
     ) -> AsyncIterator[dict[str, Any]]:
-        """Rows of `email_status` that the filter chooses, oldest first, read in pages."""
+        """Rows of `delivery_status` that the filter chooses, oldest first, read in pages."""
         after = ("", -1)
         left = limit
         while left is None or left > 0:
@@ -66,11 +66,11 @@ class Desk(Credentials):
     ) -> list[dict[str, Any]]:
         condition, params = _condition(filter, statuses)
         _, found = await self.engine.query(
-            f"""SELECT e.*, d.number, d.held_reason, d.in_hand
-                  FROM (SELECT * FROM email_status WHERE {condition}) AS e
-                  JOIN deliveries AS d ON d.queue_id || '.' || d.number = e.recipient_id AND d.queue_id = e.queue_id
-                 WHERE (d.queue_id, d.number) > (:after_id, :after_number)
-                 ORDER BY d.queue_id, d.number
+            f"""SELECT *
+                  FROM delivery_status
+                 WHERE {condition}
+                   AND (queue_id, number) > (:after_id, :after_number)
+                 ORDER BY queue_id, number
                  LIMIT :limit""",
             params | {"after_id": after[0], "after_number": after[1], "limit": limit},
         )
@@ -82,12 +82,12 @@ class Desk(Credentials):
         _, (total,) = await self.engine.query(
             f"""SELECT count(*) AS deliveries, count(DISTINCT queue_id) AS messages,
                        min(received_ts) AS oldest_at, max(received_ts) AS newest_at
-                  FROM email_status WHERE {condition}""",
+                  FROM delivery_status WHERE {condition}""",
             params,
         )
         _, domains = await self.engine.query(
             f"""SELECT recipient_domain, count(*) AS deliveries
-                  FROM email_status WHERE {condition}
+                  FROM delivery_status WHERE {condition}
                  GROUP BY recipient_domain ORDER BY deliveries DESC, recipient_domain LIMIT 5""",
             params,
         )
@@ -160,11 +160,7 @@ class Desk(Credentials):
         if not found:
             return None
         parts = {
-            "recipients": """SELECT e.*, d.number, d.held_reason, d.in_hand FROM deliveries AS d
-                              JOIN (SELECT * FROM email_status WHERE queue_id = :queue_id
-                                    UNION ALL SELECT * FROM notice_status WHERE queue_id = :queue_id) AS e
-                                ON e.recipient_id = d.queue_id || '.' || d.number
-                             WHERE d.queue_id = :queue_id ORDER BY d.number""",
+            "recipients": "SELECT * FROM delivery_status WHERE queue_id = :queue_id ORDER BY number",
             "events": "SELECT * FROM events WHERE queue_id = :queue_id ORDER BY event_id",
             "attempts": "SELECT * FROM attempts WHERE queue_id = :queue_id ORDER BY transcript_ref",
         }
@@ -191,8 +187,7 @@ class Desk(Credentials):
         """What a person asks first: what waits, what happened in the last hour, what was sent last."""
         hour_ago = time.time() - 3600
         _, waiting = await self.engine.query(
-            """SELECT status, count(*) AS n, max(age_s) AS oldest_s FROM queue_now
-                WHERE origin = 'application' GROUP BY status""",
+            "SELECT status, count(*) AS n, max(age_s) AS oldest_s FROM queue_now GROUP BY status",
             {},
         )
         _, happened = await self.engine.query(

@@ -85,9 +85,13 @@ class SqliteEngine:
         return engine
 
     async def _connect(self) -> aiosqlite.Connection:
+        connection = aiosqlite.Connection(lambda: open_connection(self._path), 64)
         try:
-            return await aiosqlite.Connection(lambda: open_connection(self._path), 64)
+            return await connection
         except _UNAVAILABLE as error:
+            ending = connection.stop()  # its thread has begun, and must have ended before we say so
+            if ending is not None:
+                await ending
             raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
 
     def now(self) -> float:

@@ -2,7 +2,7 @@
 -- each one means is in relay/store/columns.py. Times come twice: ..._at RFC 3339 UTC text, ..._ts Unix seconds.
 -- What tracking, complaints and unsubscribes will tell is 0 until those features write it.
 
-CREATE VIEW email_status AS             -- one row per recipient of what applications sent
+CREATE VIEW delivery_status AS          -- one row per delivery, of applications' mail and of our own notices (origin)
 SELECT
        d.queue_id, d.queue_id || '.' || d.number AS recipient_id, d.recipient, d.role AS recipient_type,
        d.destination AS recipient_domain, d.status, d.reason_class, d.smtp_code, d.dsn, d.reason,
@@ -14,27 +14,18 @@ SELECT
        m.tag, m.credential, m.client_ip, m.size,
        0 AS trackable, 0 AS opened, 0 AS opens, 0 AS auto_opens, NULL AS first_open_at,
        0 AS clicked, 0 AS clicks, 0 AS auto_clicks, NULL AS first_click_at, 0 AS complained, 0 AS unsubscribed,
-       m.received_at AS received_ts, d.status_at AS status_ts
+       m.received_at AS received_ts, d.status_at AS status_ts,
+       m.origin, d.number, d.held_reason, d.in_hand
   FROM deliveries AS d
-  JOIN messages AS m ON m.queue_id = d.queue_id
- WHERE m.origin = 'application';
+  JOIN messages AS m ON m.queue_id = d.queue_id;
 
-CREATE VIEW notice_status AS            -- the same for our own notices (DSNs) to senders, which count in no box
-SELECT
-       d.queue_id, d.queue_id || '.' || d.number AS recipient_id, d.recipient, d.role AS recipient_type,
-       d.destination AS recipient_domain, d.status, d.reason_class, d.smtp_code, d.dsn, d.reason,
-       strftime('%Y-%m-%dT%H:%M:%fZ', m.received_at, 'unixepoch') AS received_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', d.status_at, 'unixepoch') AS status_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', d.delivered_at, 'unixepoch') AS delivered_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', d.due_at, 'unixepoch') AS next_attempt_at,
-       d.attempts, d.mx_host, d.mx_ip, m.sender, m.sender_domain, m.reverse_path AS envelope_from, m.subject, m.message_id,
-       m.tag, m.credential, m.client_ip, m.size,
-       0 AS trackable, 0 AS opened, 0 AS opens, 0 AS auto_opens, NULL AS first_open_at,
-       0 AS clicked, 0 AS clicks, 0 AS auto_clicks, NULL AS first_click_at, 0 AS complained, 0 AS unsubscribed,
-       m.received_at AS received_ts, d.status_at AS status_ts
-  FROM deliveries AS d
-  JOIN messages AS m ON m.queue_id = d.queue_id
- WHERE m.origin = 'notice';
+CREATE VIEW email_status AS             -- one row per recipient of what applications sent
+SELECT queue_id, recipient_id, recipient, recipient_type, recipient_domain, status, reason_class, smtp_code, dsn, reason,
+       received_at, status_at, delivered_at, next_attempt_at, attempts, mx_host, mx_ip, sender, sender_domain,
+       envelope_from, subject, message_id, tag, credential, client_ip, size, trackable, opened, opens, auto_opens,
+       first_open_at, clicked, clicks, auto_clicks, first_click_at, complained, unsubscribed, received_ts, status_ts
+  FROM delivery_status
+ WHERE origin = 'application';
 
 CREATE VIEW message_status AS           -- one row per message
 SELECT m.queue_id,
