@@ -1,0 +1,119 @@
+"""What all sessions of one listening service share: who is inside, how many may be, and whom we trust.
+
+Decides at the door only; what is said inside is the session's business.
+"""
+
+import ipaddress
+import ssl
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from relay.accept import texts
+from relay.accept.body import Budget
+from relay.accept.texts import Refused
+from relay.address import Address
+from relay.config import Config
+from relay.event import Refusal
+from relay.log import Peer
+
+if TYPE_CHECKING:
+    from relay.accept.conversation import Conversation
+
+
+class RefusalStore(Protocol):
+    """Where refusals are kept."""
+
+    def refuse_later(self, refusal: Refusal) -> None:
+        """Keep it some time soon."""
+
+
+class SessionLog(Protocol):
+    """The lines of a session."""
+
+    def connect(self, service: str, peer: Peer) -> None: ...
+
+    def disconnect(self, service: str, peer: Peer, counts: dict[str, tuple[int, int]]) -> None: ...
+
+    def lost_connection(self, service: str, peer: Peer, after: str) -> None: ...
+
+    def timeout(self, service: str, peer: Peer, after: str) -> None: ...
+
+    def auth_failed(self, service: str, peer: Peer, mechanism: str, username: str | None, why: str) -> None: ...
+
+    def reject(
+        self,
+        service: str,
+        stage: str,
+        peer: Peer,
+        reply_line: str,
+        mail_from: Address | str | None,
+        rcpt_to: Address | str | None,
+        helo: str | None,
+        proto: str,
+    ) -> None: ...
+
+    def note(self, text: str, **fields: object) -> None: ...
+
+    def error(self, text: str, exc: BaseException | None = None, **fields: object) -> None: ...
+
+
+class Certificate:
+    """Our certificate and key, in one context that lives as long as we. Raises `OSError` (`ssl.SSLError`)."""
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        self._files = (certificate, key)
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996: older ones must not be used
+        self.context.load_cert_chain(*self._files)
+
+    def reload(self) -> None:
+        """Take the files anew, for the handshakes to come; if they are no good the old ones stay, and it raises."""
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*self._files)
+        self.context.load_cert_chain(*self._files)
+
+
+class Gate:
+    """One per worker and service."""
+
+    def __init__(
+        self,
+        config: Config,
+        log: SessionLog,
+        store: RefusalStore,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self.config = config
+        self.settings = config.submission
+        self.log = log
+        self.store = store
+        self.certificate = certificate
+        self.budget = Budget(config.submission.memory)
+        self.sessions: set[Conversation] = set()
+        self._clients: Counter[str] = Counter()
+        networks = [ipaddress.ip_network(network) for network in config.submission.trusted_networks]
+
+        @lru_cache(maxsize=1024)
+        def trusts(ip: str) -> bool:
+            address = ipaddress.ip_address(ip)
+            return any(address in network for network in networks)
+
+        self.trusts = trusts
+
+    def enter(self, session: "Conversation", ip: str) -> Refused | None:
+        """Let a session in, or say why not. Whoever was let in must `leave`."""
+        if len(self.sessions) >= self.settings.max_sessions:
+            return Refused(texts.TOO_MANY_SESSIONS, {"limit": self.settings.max_sessions})
+        if self._clients[ip] >= self.settings.max_sessions_per_client:
+            return Refused(texts.TOO_MANY_FROM_CLIENT, {"limit": self.settings.max_sessions_per_client})
+        self.sessions.add(session)
+        self._clients[ip] += 1
+        return None
+
+    def leave(self, session: "Conversation", ip: str) -> None:
+        """The session is over."""
+        self.sessions.discard(session)
+        self._clients[ip] -= 1
+        if not self._clients[ip]:
+            del self._clients[ip]

@@ -1,0 +1,127 @@
+"""Opens the doors of the submission service and closes them.
+
+    server = await serve_submission(submission, config, log)
+    …
+    server.refuse_new()              # new clients are not answered any more
+    await server.close(grace=30.0)   # those inside finish the command in hand, then hear 421
+
+Every worker listens on the same ports (SO_REUSEPORT). A port of 0 lets the system choose;
+`addresses` says what it chose. Both kinds of listener use the certificate of the moment:
+`reload` concerns whoever connects, or says STARTTLS, from then on.
+Fails with `OSError` where a port or a certificate file cannot be had.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+
+from relay.accept.conversation import TLS_HANDSHAKE
+from relay.accept.credentials import Logins
+from relay.accept.gate import Certificate, Gate, SessionLog
+from relay.accept.session import SubmissionSession
+from relay.accept.submission import Submission
+from relay.config import Config, Endpoint
+
+BACKLOG = 1024
+
+
+class Server:
+    """Listeners, and the sessions that came through them."""
+
+    def __init__(self, gate: Gate, submission: Submission, logins: Logins) -> None:
+        self._gate = gate
+        self._submission = submission
+        self._logins = logins
+        self._listeners: list[asyncio.Server] = []
+        self.addresses: list[Endpoint] = []
+        self.tls_addresses: list[Endpoint] = []
+
+    @property
+    def sessions(self) -> int:
+        """How many clients are inside."""
+        return len(self._gate.sessions)
+
+    def reload(self) -> None:
+        """Read certificate and key again; if they are no good, keep the old ones and raise `OSError`."""
+        if self._gate.certificate:
+            self._gate.certificate.reload()
+
+    def forget_credentials(self) -> None:
+        """Credentials may have changed: sessions look theirs up at the next MAIL (they do so every 10 s anyway)."""
+        for session in self._gate.sessions:
+            session.recheck()
+
+    def refuse_new(self) -> None:
+        """Stop listening. Sessions go on."""
+        for listener in self._listeners:
+            listener.close()
+
+    async def close(self, grace: float) -> None:
+        """Stop listening; 421 to each session that has no command in hand; after `grace` seconds cut the rest."""
+        self.refuse_new()
+        tasks = [session.task for session in self._gate.sessions if session.task]
+        for session in list(self._gate.sessions):
+            session.stop()
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+        for session in list(self._gate.sessions):
+            session.abort()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._submission.settle()
+
+    async def listen(self, at: Endpoint | socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Open one door: an endpoint, or a socket that was bound before (by systemd, by a test)."""
+        loop = asyncio.get_running_loop()
+
+        def session() -> SubmissionSession:
+            return SubmissionSession(self._gate, self._submission, self._logins, loop)
+
+        handshake = TLS_HANDSHAKE if tls else None
+        if isinstance(at, Endpoint):
+            listener = await loop.create_server(
+                session,
+                at.host,
+                at.port,
+                ssl=tls,
+                ssl_handshake_timeout=handshake,
+                reuse_port=True,
+                backlog=BACKLOG,
+            )
+        else:
+            listener = await loop.create_server(
+                session, sock=at, ssl=tls, ssl_handshake_timeout=handshake, backlog=BACKLOG
+            )
+        self._listeners.append(listener)
+        for opened in listener.sockets:
+            host, port = opened.getsockname()[:2]
+            (self.tls_addresses if tls else self.addresses).append(Endpoint(host, port))
+
+
+async def serve_submission(
+    submission: Submission,
+    config: Config,
+    log: SessionLog,
+    *,
+    logins: Logins | None = None,
+    sockets: Sequence[socket.socket] = (),
+) -> Server:
+    """Listen on every endpoint of `[submission]`, and on `sockets` (plain, with STARTTLS). Raises `OSError`."""
+    settings = config.submission
+    certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
+    if settings.listen_tls and not certificate:
+        raise OSError("submission.listen_tls needs submission.tls_certificate")
+    gate = Gate(config, log, submission.store, certificate)
+    server = Server(gate, submission, logins or Logins(submission.store))
+    try:
+        for endpoint in settings.listen:
+            await server.listen(endpoint)
+        for endpoint in settings.listen_tls:
+            await server.listen(endpoint, certificate.context if certificate else None)
+        for opened in sockets:
+            await server.listen(opened)
+    except BaseException:  # half a service is none
+        server.refuse_new()
+        raise
+    return server
