@@ -327,10 +327,7 @@ class Dispatcher:
             f"delivery temporarily suspended: {verdict.reason}",
             verdict.reply,
         )
-        for work in lane.take_waiting():
-            if work.delivery.destination != destination:
-                lane.add(work)
-                continue
+        for work in lane.take({work for work in lane.waiting if work.delivery.destination == destination}):
             now = time.time()
             self._contents.forget(work.delivery.message.queue_id)
             self._settle(work, await self._conclude(work, Carried(Attempt(now, now), suspended, None)))
@@ -359,14 +356,27 @@ class Dispatcher:
                     for work in new:
                         work.spooled = True
                     await self._store.spooled([work.delivery for work in new], now)
+                await self._let_go_of_stopped(now)
             except StoreUnavailable as error:
                 self._log.warning(f"cannot renew {len(self._in_hand)} claims, trying again: {error}")
+
+    async def _let_go_of_stopped(self, now: float) -> None:
+        """What a person has held or cancelled while it waited in a lane is not tried any more."""
+        waiting = [work for lane in self._lanes.values() for work in lane.waiting if now - work.since > TICK]
+        if not waiting:
+            return
+        stopped = await self._store.stopped([work.delivery for work in waiting])
+        gone = {work for work in waiting if (work.delivery.message.queue_id, work.delivery.number) in stopped}
+        for lane in self._lanes.values():
+            for work in lane.take(gone):
+                self._contents.forget(work.delivery.message.queue_id)
+                self._drop(work)
 
     async def stop(self, grace: float) -> None:
         """Claim no more, give back what waits, finish what is being tried within `grace` seconds."""
         self._stopping = True
         self._look_now.set()
-        waiting = [work for lane in self._lanes.values() for work in lane.take_waiting()]
+        waiting = [work for lane in self._lanes.values() for work in lane.take(set(lane.waiting))]
         await self._give_back(waiting)
         await asyncio.gather(*(lane.close(grace) for lane in list(self._lanes.values())))
         await self._store.flush()  # outcomes that are being written

@@ -7,7 +7,7 @@ a slow host delays nobody else. It ends itself when it has been idle.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from relay.deliver.client import Connection
@@ -63,11 +63,16 @@ class Lane:
         self._waiting.append(work)
         self._start_carrier()
 
-    def take_waiting(self) -> list[Work]:
-        """Everything that is not being tried, out of the lane."""
-        waiting = list(self._waiting)
-        self._waiting.clear()
-        return waiting
+    @property
+    def waiting(self) -> tuple[Work, ...]:
+        """What is not being tried yet."""
+        return tuple(self._waiting)
+
+    def take(self, works: Collection[Work]) -> list[Work]:
+        """Those of `works` that are not being tried, out of the lane."""
+        taken = [work for work in self._waiting if work in works]
+        self._waiting = deque(work for work in self._waiting if work not in works)
+        return taken
 
     async def close(self, grace: float) -> None:
         """Finish what is being tried, at most `grace` seconds long. What waits must have been taken out."""

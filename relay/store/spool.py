@@ -121,6 +121,11 @@ class Spool:
         own = [Statement("release_claims", {"rows": json.dumps(rows.names(deliveries)), "now": now})]
         await self._write({"add_work": work}, own=own)
 
+    async def stopped(self, deliveries: Sequence[Delivery]) -> set[tuple[str, int]]:
+        """Those of these claims that a person has held or cancelled: queue id and number."""
+        found = await self.engine.read("stopped_claims", {"rows": json.dumps(rows.names(deliveries))})
+        return {(row["queue_id"], row["number"]) for row in found}
+
     async def spooled(self, deliveries: Sequence[Delivery], at: float) -> None:
         """Record that the copies of these are made and wait for a connection."""
         marks = [rows.name_row(d) | {"at": at} for d in deliveries]

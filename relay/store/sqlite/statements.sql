@@ -187,6 +187,12 @@ UPDATE deliveries
    AND deliveries.attempts = value->>'attempt'
    AND deliveries.due_at IS NOT NULL;
 
+-- name: stopped_claims
+SELECT d.queue_id, d.number
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
+ WHERE d.status IN ('held', 'cancelled');
+
 -- name: block_destination
 INSERT INTO queues (destination, next_at, blocked_until, failures, block_reason)
 VALUES (:destination, :until, :until, 1, :reason)
