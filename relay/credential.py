@@ -33,7 +33,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One valid secret of a credential; `expires_at` (Unix seconds) is set on the old one while a rotation has its grace time."""
+    """One valid secret of a credential; `expires_at` (Unix seconds) is set on the old one of a rotation."""
 
     digest: str
     expires_at: float | None = None

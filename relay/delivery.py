@@ -77,7 +77,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of an attempt's conversation: who ("C", "S" or "=" for our own remark), what, and when (ms from the start)."""
+    """One line of an attempt's conversation: when (ms from the start), who ("C", "S", or "=": our own remark), what."""
 
     ms: int
     who: str

@@ -47,7 +47,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One RCPT command. An empty `notify` means that the client gave none (RFC 3461 4.1: then FAILURE, and DELAY if we like)."""
+    """One RCPT command. Without `notify` (RFC 3461 4.1) the sender is told of failures, and of delays if we like."""
 
     address: Address
     notify: frozenset[Notify] = frozenset()
@@ -68,10 +68,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as we keep it: the sender's side of the envelope and what lists and searches show. Times are Unix seconds."""
+    """A message as we keep it: the sender's side of the envelope, and what lists and searches show."""
 
     queue_id: str
-    received_at: float
+    received_at: float  # Unix seconds
     reverse_path: Address | None
     size: int  # octets of the content as kept, our Received line included
     sender: str  # the address in From, or the reverse-path

@@ -97,7 +97,7 @@ class Dispatcher:
 
     @staticmethod
     def _room(lane: Lane, free: int) -> int:
-        """A lane takes at most a quarter of what is left, so that however many are slow, some is left for the others."""
+        """A lane takes at most a quarter of what is left: however many are slow, some is left for the others."""
         return min(lane.room, free // 4)
 
     # Claiming.

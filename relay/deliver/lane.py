@@ -30,7 +30,7 @@ Carry = Callable[[Work, Connection | None], Awaitable[Connection | None]]
 
 
 class Lane:
-    """At most `connections`; each waits `idle` seconds for another delivery; `carry` makes one attempt and never raises."""
+    """At most `connections`; each waits `idle` seconds for more; `carry` makes one attempt and never raises."""
 
     def __init__(self, name: str, carry: Carry, *, connections: int, messages: int, idle: float) -> None:
         self.name = name
