@@ -369,8 +369,9 @@ class Conversation(SMTP):
                 while self.loop.time() < until:
                     await self.reader.chunk(until)
         self.reader.close()
+        unsent = transport.get_write_buffer_size()
         transport.close()
-        if transport.get_write_buffer_size():
+        if unsent:
             await asyncio.wait([self._lost], timeout=min(LINGER, self.gate.settings.command_timeout))
             transport.abort()
 
