@@ -103,8 +103,9 @@ class _Wire(SMTPProtocol):
 
     def abort(self) -> None:
         """End the connection now."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        if self.transport is not None:
+            # Not asked by isinstance: uvloop's transports are none of asyncio's classes.
+            cast(asyncio.WriteTransport, self.transport).abort()
 
     def _parse_next(self) -> None:
         waiter = self._response_waiter
@@ -185,10 +186,9 @@ class Dialogue:
         """The TLS handshake, straight after connecting or after STARTTLS. RFC 6066 3: an address is no server name."""
         began = time.monotonic()
         self.expect(Step.STARTTLS)
-        assert isinstance(self._wire.transport, asyncio.WriteTransport)
         named = context.check_hostname or not _is_address(self.hop.host)
         transport = await asyncio.get_running_loop().start_tls(
-            self._wire.transport,
+            cast(asyncio.WriteTransport, self._wire.transport),
             self._wire,
             context,
             server_hostname=self.hop.host if named else None,

@@ -63,6 +63,7 @@ class Dispatcher:
         self._alive: Sequence[int] = ()
         self._me = -1
         self._look_now = asyncio.Event()
+        self._backlog = False  # something is due that found no room
         self._stopping = False
 
     # The courier of what was just accepted.
@@ -75,7 +76,7 @@ class Dispatcher:
         if self._stopping or any(map(self._is_blocked, wanted)):
             return False
         if any(self._room(self._lane(destination), self._free) < count for destination, count in wanted.items()):
-            self._look_now.set()
+            self._backlog = True
             return False
         self._reserved += len(deliveries)
         return True
@@ -127,6 +128,7 @@ class Dispatcher:
     async def _look(self) -> None:
         # Destinations without room are left out of the question, so that they hide nobody behind them.
         busy = set(self._destinations_without_room())
+        self._backlog = bool(busy)
         while True:
             due = await self._store.due(busy=busy, limit=AT_ONCE)
             free = self._free
@@ -141,8 +143,10 @@ class Dispatcher:
                     free -= count
             if room:
                 claimed = await self._store.claim(room)
+                self._backlog |= len(claimed) == sum(room.values())
                 await self._fetch(claimed)
                 self._take(claimed)
+            self._backlog |= len(room) < len(due)
             busy.update(due)
             if len(due) < AT_ONCE or free < 4:
                 return
@@ -277,7 +281,7 @@ class Dispatcher:
         delivery, verdict = settlement.delivery, settlement.verdict
         message = delivery.message
         try:
-            settled = self._store.settled(written, message.queue_id)
+            settled = self._store.settled(written)
         except StoreUnavailable:
             self._settle_again(work, settlement)
             return
@@ -335,7 +339,7 @@ class Dispatcher:
     def _drop(self, work: Work) -> None:
         self._in_hand.pop((work.delivery.message.queue_id, work.delivery.number), None)
         lane = self._lane(work.delivery.destination)
-        if 2 * lane.room >= lane.connections * WAITING_PER_CONNECTION:
+        if self._backlog and 2 * lane.room >= lane.connections * WAITING_PER_CONNECTION:
             self._look_now.set()
 
     # Keeping what is in hand, and stopping.

@@ -4,7 +4,6 @@ Each chore works in short steps with a commit of its own, so that no message wai
 it. Chores that must run once are done by whoever holds their lease.
 """
 
-import json
 import os
 import socket
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from relay import __version__
 from relay.config import Retention
 from relay.store.desk import Desk
 from relay.store.engine import Statement
+from relay.store.rows import to_json
 
 STEP = 200
 
@@ -90,7 +90,7 @@ class Chores(Desk):
             if not found:
                 return count
             rows = [{"queue_id": row["queue_id"]} for row in found]
-            await self._write(own=[Statement("drop_contents", {"rows": json.dumps(rows)})])
+            await self._write(own=[Statement("drop_contents", {"rows": to_json(rows)})])
             count, after = count + len(rows), rows[-1]["queue_id"]
 
     async def _prune_messages(self, before: float) -> int:
@@ -101,7 +101,7 @@ class Chores(Desk):
             if not found:
                 return count
             rows = [{"queue_id": row["queue_id"]} for row in found]
-            named = {"rows": json.dumps(rows)}
+            named = {"rows": to_json(rows)}
             names = ("drop_contents", "prune_attempts", "prune_events", "prune_deliveries", "prune_messages")
             await self._write(own=[Statement(name, named) for name in names])
             count, after = count + len(rows), rows[-1]["queue_id"]

@@ -5,7 +5,6 @@ notices within its next look. Big verbs go in steps of `STEP` deliveries, each i
 commit, so that they hold nobody up and can be stopped at any point.
 """
 
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -133,7 +132,7 @@ class Desk(Credentials):
             {"queue_id": row["queue_id"], "number": row["number"], "due_at": now + delay}
             for row, delay in zip(page, delays, strict=True)
         ]
-        named = {"rows": json.dumps(chosen)}
+        named = {"rows": rows.to_json(chosen)}
         events = [rows.event_row(replace(event, queue_id=c["queue_id"], number=c["number"])) for c in chosen]
         own = [
             Statement("count_statuses", named | {"sign": -1}),
@@ -143,12 +142,12 @@ class Desk(Credentials):
             ),
             Statement("count_statuses", named | {"sign": 1}),
             Statement("count_domains", named | {"sign": 1}),
-            Statement("add_events", {"rows": json.dumps(events)}),
+            Statement("add_events", {"rows": rows.to_json(events)}),
         ]
         if verb in ("retry", "release"):
             work = sorted({row["recipient_domain"] for row in page})
             due = [{"destination": destination, "next_at": now} for destination in work]
-            own.append(Statement("wake_destinations", {"rows": json.dumps(due)}))
+            own.append(Statement("wake_destinations", {"rows": rows.to_json(due)}))
         if verb == "cancel" and not self._keep_content:
             own.append(Statement("drop_contents", named))
         return len((await self._write(own=own))[2])

@@ -10,13 +10,13 @@ writer is told so.
 """
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from relay.store.engine import Engine, Late, Row, Statement
 from relay.store.errors import StoreUnavailable
+from relay.store.rows import to_json
 
 Rows = list[dict[str, Any]]
 
@@ -123,12 +123,15 @@ def _fail(write: Write, error: Exception) -> None:
 def _distribute(writes: list[Write], results: list[list[Row]]) -> None:
     """Own statements stand at the end, in order; just before them what settling finished, for those that settled."""
     at = len(results) - sum(len(write.own) for write in writes)
-    finished = results[at - 1 : at]
+    settled = any("settle_deliveries" in write.rows for write in writes)
+    finished = {row["queue_id"]: [row] for row in results[at - 1]} if settled else {}
     for write in writes:
         mine = results[at : at + len(write.own)]
         at += len(write.own)
         if not write.done.done():
-            write.done.set_result(finished if "settle_deliveries" in write.rows else mine)
+            write.done.set_result(
+                [finished.get(row["queue_id"], []) for row in write.rows.get("settle_deliveries", ())] or mine
+            )
 
 
 def _statements(writes: list[Write]) -> list[Statement]:
@@ -145,7 +148,7 @@ def _statements(writes: list[Write]) -> list[Statement]:
 
     def run(name: str, rows: Rows, expect: int | None = None, **more: Any) -> None:
         if rows:
-            statements.append(Statement(name, {"rows": json.dumps(rows)} | more, expect))
+            statements.append(Statement(name, {"rows": to_json(rows)} | more, expect))
 
     run("count_statuses", changed, sign=-1)
     run("count_domains", changed, sign=-1)
@@ -191,4 +194,4 @@ def _contents(writes: Iterable[Write]) -> list[Statement]:
     if not rows:
         return []
     blob = blobs[0] if len(blobs) == 1 else b"".join(blobs)
-    return [Statement("accept_contents", {"rows": json.dumps(rows), "blob": blob})]
+    return [Statement("accept_contents", {"rows": to_json(rows), "blob": blob})]

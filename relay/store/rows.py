@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
 from relay.address import Address, parse_address
 from relay.credential import Credential, Rate, Secret
 from relay.delivery import Attempt, Delivery, Line, Status, Verdict
@@ -12,6 +14,14 @@ from relay.event import Event, Refusal
 from relay.store.engine import Row
 
 Json = dict[str, Any]
+
+
+def to_json(value: object) -> str:
+    """JSON text for a statement's parameter; what is no Unicode text becomes "?"."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def message_row(message: Message) -> Json:

@@ -7,7 +7,6 @@ the database cannot be written now; nothing of the call is then kept.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,7 +86,7 @@ class Spool:
     async def due(self, *, busy: Iterable[str], limit: int) -> list[str]:
         """Destinations that have work due now, the longest waiting first; `busy` ones are left out."""
         found = await self.engine.read(
-            "due_destinations", {"now": self.engine.now(), "busy": json.dumps(list(busy)), "limit": limit}
+            "due_destinations", {"now": self.engine.now(), "busy": rows.to_json(list(busy)), "limit": limit}
         )
         return [row["destination"] for row in found]
 
@@ -106,24 +105,26 @@ class Spool:
         return [rows.delivery_from(row, messages[row["queue_id"]]) for row in claimed]
 
     async def _messages(self, queue_ids: Iterable[str]) -> dict[str, Message]:
-        found = await self.engine.read("messages", {"queue_ids": json.dumps(list(queue_ids))})
+        found = await self.engine.read("messages", {"queue_ids": rows.to_json(list(queue_ids))})
         return {row["queue_id"]: rows.message_from(row) for row in found}
 
     async def renew(self, deliveries: Sequence[Delivery]) -> None:
         """Hold on to claims for another lease."""
         until = self.engine.now() + self.lease
-        await self._write(own=[Statement("renew_claims", {"rows": json.dumps(rows.names(deliveries)), "until": until})])
+        await self._write(
+            own=[Statement("renew_claims", {"rows": rows.to_json(rows.names(deliveries)), "until": until})]
+        )
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give claims back untried; they are due now."""
         now = self.engine.now()
         work = [{"destination": d.destination, "next_at": now} for d in deliveries]
-        own = [Statement("release_claims", {"rows": json.dumps(rows.names(deliveries)), "now": now})]
+        own = [Statement("release_claims", {"rows": rows.to_json(rows.names(deliveries)), "now": now})]
         await self._write({"add_work": work}, own=own)
 
     async def stopped(self, deliveries: Sequence[Delivery]) -> set[tuple[str, int]]:
         """Those of these claims that a person has held or cancelled: queue id and number."""
-        found = await self.engine.read("stopped_claims", {"rows": json.dumps(rows.names(deliveries))})
+        found = await self.engine.read("stopped_claims", {"rows": rows.to_json(rows.names(deliveries))})
         return {(row["queue_id"], row["number"]) for row in found}
 
     async def spooled(self, deliveries: Sequence[Delivery], at: float) -> None:
@@ -161,13 +162,13 @@ class Spool:
         return self._write(named, contents)
 
     @staticmethod
-    def settled(written: "asyncio.Future[list[list[Row]]]", queue_id: str) -> Settled:
+    def settled(written: "asyncio.Future[list[list[Row]]]") -> Settled:
         """What came of `settle`, once its future has ended. Raises StoreUnavailable."""
         try:
             finished = written.result()
         except LateWrite:
             return Settled(late=True)
-        return Settled(finished=any(row["queue_id"] == queue_id for result in finished for row in result))
+        return Settled(finished=any(finished))
 
     async def content(self, queue_id: str) -> bytes | None:
         """The content of a message; None when it is no longer kept."""
@@ -176,7 +177,7 @@ class Spool:
 
     async def contents(self, queue_ids: Sequence[str]) -> dict[str, bytes]:
         """The contents of small messages (of one page) in one look; those that are no longer kept are missing."""
-        found = await self.engine.read("first_pages", {"queue_ids": json.dumps(queue_ids)}) if queue_ids else []
+        found = await self.engine.read("first_pages", {"queue_ids": rows.to_json(queue_ids)}) if queue_ids else []
         return {row["queue_id"]: row["bytes"] for row in found}
 
     async def content_pages(self, queue_id: str) -> AsyncIterator[bytes]:

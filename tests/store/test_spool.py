@@ -31,7 +31,7 @@ async def store(config: Config) -> AsyncIterator[Store]:
 async def settle(store: Store, delivery: Delivery, verdict: Verdict, **more: Any) -> Settled:
     written = store.settle(Settlement(delivery, attempt(), verdict, **more))
     await asyncio.wait([written])
-    return store.settled(written, delivery.message.queue_id)
+    return store.settled(written)
 
 
 async def rows(store: Store, sql: str) -> list[dict[str, Any]]:
@@ -110,8 +110,8 @@ async def test_a_late_settlement_costs_its_group_nothing(store: Store) -> None:
     late = store.settle(Settlement(_claimed(first), attempt(), SENT))
     good = store.settle(Settlement(_claimed(second), attempt(), SENT))
     await asyncio.wait([late, good])
-    assert store.settled(late, first.message.queue_id).late
-    assert store.settled(good, second.message.queue_id) == Settled(finished=True)
+    assert store.settled(late).late
+    assert store.settled(good) == Settled(finished=True)
 
 
 async def test_one_bad_write_harms_no_other_of_its_group(store: Store) -> None:
