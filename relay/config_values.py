@@ -9,6 +9,7 @@ Durations are "250ms", "30s", "15m", "4h", "5d", "2w", put together ("1h30m") or
 Sizes are "512KiB", "25MiB", "1GiB" (powers of 1024), "10MB" (powers of 1000) or a number of octets.
 """
 
+import importlib.util
 import itertools
 import json
 import math
@@ -152,18 +153,20 @@ def syslog_name(value: object) -> str:
 
 
 def database_url(value: object) -> str:
-    """sqlite:///FILE."""
+    """sqlite:///FILE, or postgresql://…"""
     url = text(value)
     scheme, found, rest = url.partition(":///")
-    if re.match(r"postgres(ql)?:", url):
+    if re.match(r"postgres(ql)?://", url):
         # The URL is not repeated: it may hold a password.
-        raise ValueError(
-            "names a PostgreSQL server, but this version keeps its database in SQLite; PostgreSQL comes in a "
-            'later one. Write "sqlite:///mailtrail.db"'
-        )
+        if importlib.util.find_spec("asyncpg") is None:
+            raise ValueError(
+                "names a PostgreSQL server, and what speaks to one is an extra: pip install 'mailtrail[postgres]'"
+            )
+        return url
     if scheme != "sqlite" or not found or not rest or re.search(r"[?#\0]", rest):
         raise ValueError(
-            'is no database we know. Write "sqlite:///mailtrail.db" (beside data_dir) or "sqlite:////path/to/file"'
+            'is no database we know. Write "sqlite:///mailtrail.db" (beside data_dir), "sqlite:////path/to/file" or '
+            '"postgresql://user:password@host/database"'
         )
     return url
 

@@ -22,6 +22,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """What an operator did to one message, or to nothing in the queue (`queue_id` empty), as the log tells it."""
+
+    event: str  # the verb
+    queue_id: str
+    actor: str
+    deliveries: int
+    last: int  # event id of the last of its events
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """What we said no to at SMTP time; `ref` is in the reply, in the log line and here."""
 

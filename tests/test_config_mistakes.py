@@ -72,7 +72,7 @@ def test_a_missing_hostname_is_told(tmp_path: Path) -> None:
         ("grace = [1]", "is a list, and should be a duration"),
         ("grace = inf", "inf is no duration"),
         ("submission = 5", "should be a section: [submission]"),
-        ('[database]\nurl = "postgresql://u:secret@h/d"', "this version keeps its database in SQLite"),
+        ('[database]\nurl = "mysql://u:secret@h/d"', "is no database we know"),
         ('[database]\nurl = "sqlite://x.db"', "is no database we know"),
         ("[submission]\nlisten = [587]", "is 587, and should be text in quotes"),
         ('[submission]\nlisten = "0.0.0.0:587"', "should be a list"),

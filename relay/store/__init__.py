@@ -18,7 +18,18 @@ transaction and one sync.
 
 from relay.store.accepted import Accepted
 from relay.store.chores import Pruned
-from relay.store.errors import SchemaTooNew, StoreUnavailable
+from relay.store.errors import BadQuery, NotOffered, SchemaTooNew, StoreUnavailable
 from relay.store.store import Store, migrate, open_store, settle_down
 
-__all__ = ["Accepted", "Pruned", "SchemaTooNew", "Store", "StoreUnavailable", "migrate", "open_store", "settle_down"]
+__all__ = [
+    "Accepted",
+    "BadQuery",
+    "NotOffered",
+    "Pruned",
+    "SchemaTooNew",
+    "Store",
+    "StoreUnavailable",
+    "migrate",
+    "open_store",
+    "settle_down",
+]

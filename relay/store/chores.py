@@ -4,12 +4,14 @@ Each chore works in short steps with a commit of its own, so that no message wai
 it. Chores that must run once are done by whoever holds their lease.
 """
 
+import json
 import os
 import socket
 from dataclasses import dataclass
 
 from relay import __version__
 from relay.config import Retention
+from relay.event import Action
 from relay.store.desk import Desk
 from relay.store.engine import Statement
 from relay.store.rows import to_json
@@ -29,8 +31,6 @@ class Pruned:
 
 class Chores(Desk):
     """Retention, sums, leases and signs of life."""
-
-    _summed: tuple[int, int] = (0, 0)  # rows of status_counts and domain_counts that are sums already
 
     async def take_lease(self, name: str, holder: str, seconds: float) -> bool:
         """Is the chore `holder`'s for the next `seconds`?"""
@@ -57,19 +57,28 @@ class Chores(Desk):
         """This worker stops."""
         await self._write(own=[Statement("worker_gone", {"writer": writer, "pid": os.getpid()})])
 
-    async def sum_up(self) -> None:
-        """Sum the counts of this minute's groups up to one row a box."""
-        (last,) = await self.engine.read("last_count", {})
-        statuses, domains = ({"first": f, "last": t} for f, t in zip(self._summed, last, strict=True))
-        own = [
-            Statement("sum_up_statuses", statuses),
-            Statement("forget_statuses", statuses),
-            Statement("sum_up_domains", domains),
-            Statement("forget_domains", domains),
+    async def unlogged_actions(self, limit: int) -> list[Action]:
+        """What operators did that is not in the log yet, oldest first: at most `limit` events."""
+        return [
+            Action(
+                row["event"],
+                row["queue_id"],
+                row["actor"],
+                row["deliveries"],
+                row["last"],
+                json.loads(row["detail"]) if row["detail"] else {},
+            )
+            for row in await self.engine.read("unlogged_actions", {"limit": limit})
         ]
-        await self._write(own=own)
-        (now,) = await self.engine.read("last_count", {})
-        self._summed = (now["status_counts"], now["domain_counts"])
+
+    async def action_logged(self, last: int) -> None:
+        """Actions up to this event id are in the log."""
+        await self._write(own=[Statement("action_logged", {"last": last})])
+
+    async def sum_up(self) -> None:
+        """Add what has changed since the last time to the sums: one row a box."""
+        names = ("sum_up_statuses", "forget_statuses", "sum_up_domains", "forget_domains")
+        await self._write(own=[Statement(name, {}) for name in names])
 
     async def prune(self, retention: Retention) -> Pruned:
         """Let go of what is older than its retention."""

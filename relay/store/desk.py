@@ -135,6 +135,8 @@ class Desk(Credentials):
         named = {"rows": rows.to_json(chosen)}
         events = [rows.event_row(replace(event, queue_id=c["queue_id"], number=c["number"])) for c in chosen]
         own = [
+            Statement("tell", {"topic": "work" if verb in ("retry", "release") else "stop"}),
+            Statement("lock_deliveries", named),
             Statement("count_statuses", named | {"sign": -1}),
             Statement("count_domains", named | {"sign": -1}),
             Statement(
@@ -150,7 +152,8 @@ class Desk(Credentials):
             own.append(Statement("wake_destinations", {"rows": rows.to_json(due)}))
         if verb == "cancel" and not self._keep_content:
             own.append(Statement("drop_contents", named))
-        return len((await self._write(own=own))[2])
+        done = dict(zip([name for name, _, _ in own], await self._write(own=own), strict=True))
+        return len(done[f"{verb}_deliveries"])
 
     async def message(self, queue_id: str) -> dict[str, Any] | None:
         """One message with its recipients, events and attempts (transcripts included); None when unknown."""

@@ -50,8 +50,18 @@ class Engine(Protocol):
     ) -> tuple[list[str], list[Row]]:
         """Run SQL text on a connection that cannot write: column names and rows. TimeoutError after `seconds`."""
 
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """Call `heard(topic)` soon after somebody else told of it (statement `tell`), if the database has a channel.
+
+        Topics: "work" (something is to be tried now), "stop" (something is not to be tried any more), and "" when some
+        may have been missed. It only saves waiting: whoever listens looks by itself now and then as well.
+        """
+
     async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """Copy the whole database, in use or not, to a new file; `progress` gets what is done and the total."""
+        """Copy the whole database, in use or not, to a new file; `progress` gets what is done and the total.
+
+        Raises NotOffered where the database has its own way, which the message names.
+        """
 
     async def check(self) -> list[str]:
         """What is wrong with the database's own structure, in words."""

@@ -7,3 +7,11 @@ class StoreUnavailable(Exception):
 
 class SchemaTooNew(Exception):
     """The database was made by a newer program: it is left as it is."""
+
+
+class BadQuery(Exception):
+    """SQL text in people's words cannot be run: what the database says about it."""
+
+
+class NotOffered(Exception):
+    """This engine does not do it; the message says what does."""

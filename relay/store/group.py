@@ -150,6 +150,7 @@ def _statements(writes: list[Write]) -> list[Statement]:
         if rows:
             statements.append(Statement(name, {"rows": to_json(rows)} | more, expect))
 
+    run("lock_deliveries", changed)
     run("count_statuses", changed, sign=-1)
     run("count_domains", changed, sign=-1)
     run("settle_deliveries", settled, expect=len(settled))

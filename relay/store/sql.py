@@ -8,6 +8,7 @@ dialect lacks: our own mistake, met by the first test.
 import re
 from importlib.resources import files
 
+_REMARK = re.compile(r"^--.*\n?", re.MULTILINE)
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -19,7 +20,12 @@ def script(dialect: str, name: str) -> str:
 def statements(dialect: str) -> dict[str, str]:
     """Every named statement of a dialect."""
     parts = _NAME.split(script(dialect, "statements.sql"))
-    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    return {name: _without_remarks(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def _without_remarks(body: str) -> str:
+    """The SQL alone; "" where a dialect has nothing to do, and only says why."""
+    return _REMARK.sub("", body).strip().rstrip(";")
 
 
 def migrations(dialect: str) -> dict[int, str]:

@@ -8,6 +8,7 @@ last, after everybody has closed.
 from relay.config import Config
 from relay.event import Refusal
 from relay.store.chores import Chores
+from relay.store.engine import Engine
 from relay.store.errors import StoreUnavailable
 from relay.store.group import Group
 from relay.store.sqlite import migrate as sqlite_migrate
@@ -36,15 +37,33 @@ class Store(Chores):
 
 def migrate(config: Config) -> int:
     """Create the database or bring it up; its schema version. Raises SchemaTooNew, StoreUnavailable."""
+    if _on_server(config):
+        from relay.store.postgres import migrate as postgres_migrate
+
+        return postgres_migrate.migrate(config.database_url)
     return sqlite_migrate.migrate(config.database_path)
 
 
 def settle_down(config: Config) -> None:
-    """Leave the database as one plain file that anybody may read."""
-    sqlite_migrate.settle_down(config.database_path)
+    """Leave the database as one plain file that anybody may read; a server's needs nothing."""
+    if not _on_server(config):
+        sqlite_migrate.settle_down(config.database_path)
 
 
 async def open_store(config: Config) -> Store:
-    """Open a database that `migrate` has brought up. Raises StoreUnavailable."""
-    engine = await SqliteEngine.open(config.database_path)
+    """Open a database that `migrate` has brought up. Raises StoreUnavailable, SchemaTooNew."""
+    engine = await _open_engine(config)
     return Store(engine, Group(engine), lease=config.delivery.lease, keep_content=config.retention.content > 0)
+
+
+async def _open_engine(config: Config) -> Engine:
+    if _on_server(config):
+        from relay.store.postgres.engine import PostgresEngine
+
+        return await PostgresEngine.open(config.database_url)
+    return await SqliteEngine.open(config.database_path)
+
+
+def _on_server(config: Config) -> bool:
+    """PostgreSQL's modules are only loaded then: asyncpg is an extra."""
+    return not config.database_url.startswith("sqlite:")

@@ -2,45 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any
-
-import pytest
+from dataclasses import replace
 
 from relay.config import Config, DeliverySection
-from relay.delivery import Delivery, Status, Verdict
-from relay.store import Accepted, Store, migrate, open_store
+from relay.store import Accepted, Store, open_store
 from relay.store.spool import Settled, Settlement
 from tests.parts.mail import BUSY, SENT, UNKNOWN_USER, accepted, attempt
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return Config("relay.test", data_dir=tmp_path, delivery=DeliverySection(lease=30.0))
-
-
-@pytest.fixture
-async def store(config: Config) -> AsyncIterator[Store]:
-    migrate(config)
-    store = await open_store(config)
-    yield store
-    await store.close()
-
-
-async def settle(store: Store, delivery: Delivery, verdict: Verdict, **more: Any) -> Settled:
-    written = store.settle(Settlement(delivery, attempt(), verdict, **more))
-    await asyncio.wait([written])
-    return store.settled(written)
-
-
-async def rows(store: Store, sql: str) -> list[dict[str, Any]]:
-    return [dict(row) for row in (await store.query(sql))[1]]
-
-
-async def claim_all(store: Store) -> list[Delivery]:
-    due = await store.due(busy=(), limit=100)
-    return await store.claim({destination: 100 for destination in due})
+from tests.store.spooling import claim_all, claimed, rows, settle
 
 
 async def test_what_is_accepted_is_there_with_its_content_and_its_events(store: Store) -> None:
@@ -59,8 +27,8 @@ async def test_what_is_accepted_is_there_with_its_content_and_its_events(store: 
 async def test_a_claim_spends_the_attempt_and_hides_the_delivery_until_its_lease_ends(store: Store) -> None:
     """A claimed delivery is not due for anybody else, and names the attempt that was spent."""
     await store.accept(accepted(), claimed=False)
-    (claimed,) = await claim_all(store)
-    assert claimed.attempt == 1
+    (again,) = await claim_all(store)
+    assert again.attempt == 1
     assert await claim_all(store) == []
 
 
@@ -70,11 +38,9 @@ async def test_mail_accepted_as_claimed_is_in_the_hand_of_the_accepting_worker(s
     assert await store.due(busy=(), limit=10) == []
 
 
-async def test_a_lapsed_claim_comes_due_by_itself(tmp_path: Path) -> None:
+async def test_a_lapsed_claim_comes_due_by_itself(config: Config) -> None:
     """When the lease is over, the delivery is due again, with the next attempt: there is no recovery code."""
-    config = Config("relay.test", data_dir=tmp_path, delivery=DeliverySection(lease=0.0))
-    migrate(config)
-    store = await open_store(config)
+    store = await open_store(replace(config, delivery=DeliverySection(lease=0.0)))
     try:
         await store.accept(accepted(), claimed=True)
         (again,) = await claim_all(store)
@@ -83,11 +49,9 @@ async def test_a_lapsed_claim_comes_due_by_itself(tmp_path: Path) -> None:
         await store.close()
 
 
-async def test_a_late_answer_to_an_old_claim_changes_nothing(tmp_path: Path) -> None:
+async def test_a_late_answer_to_an_old_claim_changes_nothing(config: Config) -> None:
     """Two workers had the same delivery: only the one that holds the present claim settles it."""
-    config = Config("relay.test", data_dir=tmp_path, delivery=DeliverySection(lease=0.0))
-    migrate(config)
-    store = await open_store(config)
+    store = await open_store(replace(config, delivery=DeliverySection(lease=0.0)))
     try:
         await store.accept(accepted(), claimed=False)
         (frozen,) = await claim_all(store)
@@ -106,9 +70,9 @@ async def test_a_late_settlement_costs_its_group_nothing(store: Store) -> None:
     first, second = accepted(), accepted()
     await store.accept(first, claimed=True)
     await store.accept(second, claimed=True)
-    assert await settle(store, _claimed(first), SENT) == Settled(finished=True)
-    late = store.settle(Settlement(_claimed(first), attempt(), SENT))
-    good = store.settle(Settlement(_claimed(second), attempt(), SENT))
+    assert await settle(store, claimed(first), SENT) == Settled(finished=True)
+    late = store.settle(Settlement(claimed(first), attempt(), SENT))
+    good = store.settle(Settlement(claimed(second), attempt(), SENT))
     await asyncio.wait([late, good])
     assert store.settled(late).late
     assert store.settled(good) == Settled(finished=True)
@@ -131,7 +95,7 @@ async def test_a_settled_attempt_is_status_attempt_and_event_in_one_commit(store
     """Settling writes all that one fact is."""
     mail = accepted()
     await store.accept(mail, claimed=True)
-    await settle(store, _claimed(mail), BUSY, due_at=time.time() + 60, spooled_at=time.time())
+    await settle(store, claimed(mail), BUSY, due_at=time.time() + 60, spooled_at=time.time())
     (status,) = await rows(store, "SELECT status, reason_class, smtp_code, dsn, attempts FROM email_status")
     assert status == {
         "status": "deferred",
@@ -154,11 +118,11 @@ async def test_a_notice_is_accepted_in_the_commit_that_settles_its_cause(store: 
     mail = accepted()
     notice = accepted(["ada@sender.test"], origin="notice", reverse_path=None)
     await store.accept(mail, claimed=True)
-    assert await settle(store, _claimed(mail), UNKNOWN_USER, notices=(notice,)) == Settled(finished=True)
+    assert await settle(store, claimed(mail), UNKNOWN_USER, notices=(notice,)) == Settled(finished=True)
     assert await store.content(notice.message.queue_id) == notice.content
     assert await store.due(busy=(), limit=10) == ["sender.test"]
     late = accepted(["ada@sender.test"], origin="notice", reverse_path=None)
-    assert (await settle(store, _claimed(mail), UNKNOWN_USER, notices=(late,))).late
+    assert (await settle(store, claimed(mail), UNKNOWN_USER, notices=(late,))).late
     assert await store.content(late.message.queue_id) is None
 
 
@@ -166,7 +130,7 @@ async def test_content_goes_when_no_delivery_needs_it(store: Store) -> None:
     """The content stays while one of two recipients waits, and goes with the last."""
     mail = accepted(["bob@x.test", "eve@y.test"])
     await store.accept(mail, claimed=True)
-    bob, eve = (_claimed(mail, number) for number in (0, 1))
+    bob, eve = (claimed(mail, number) for number in (0, 1))
     assert await settle(store, bob, SENT) == Settled(finished=False)
     assert await store.content(mail.message.queue_id) == mail.content
     assert await settle(store, eve, SENT) == Settled(finished=True)
@@ -177,9 +141,9 @@ async def test_what_is_given_back_is_due_now_and_its_attempt_was_not_spent(store
     """A worker that stops leaves nothing behind that has to wait for its lease."""
     mail = accepted()
     await store.accept(mail, claimed=True)
-    await store.release([_claimed(mail)])
-    (claimed,) = await claim_all(store)
-    assert claimed.attempt == 1
+    await store.release([claimed(mail)])
+    (again,) = await claim_all(store)
+    assert again.attempt == 1
 
 
 async def test_a_destination_without_room_hides_nobody(store: Store) -> None:
@@ -211,10 +175,10 @@ async def test_the_boxes_always_add_up_to_requests(store: Store) -> None:
     mails = [accepted([f"u{n}@x.test"]) for n in range(6)]
     for mail in mails:
         await store.accept(mail, claimed=True)
-    await settle(store, _claimed(mails[0]), SENT)
-    await settle(store, _claimed(mails[1]), UNKNOWN_USER)
-    await settle(store, _claimed(mails[2]), BUSY, due_at=time.time() + 60)
-    await store.spooled([_claimed(mails[3])], time.time())
+    await settle(store, claimed(mails[0]), SENT)
+    await settle(store, claimed(mails[1]), UNKNOWN_USER)
+    await settle(store, claimed(mails[2]), BUSY, due_at=time.time() + 60)
+    await store.spooled([claimed(mails[3])], time.time())
     await store.sum_up()
     (boxes,) = await rows(store, "SELECT * FROM daily_stats")
     assert boxes["requests"] == 6
@@ -243,15 +207,8 @@ async def test_deferral_leaves_what_a_person_held_or_cancelled_meanwhile(store: 
     for mail in mails:
         await store.accept(mail, claimed=True)
     assert await store.operate("cancel", Filter(), actor="anna") == 2
-    await settle(store, _claimed(mails[0]), BUSY, due_at=time.time() + 60)
-    await settle(store, _claimed(mails[1]), SENT)
+    await settle(store, claimed(mails[0]), BUSY, due_at=time.time() + 60)
+    await settle(store, claimed(mails[1]), SENT)
     found = {row["queue_id"]: row["status"] for row in await rows(store, "SELECT queue_id, status FROM email_status")}
     assert found == {mails[0].message.queue_id: "cancelled", mails[1].message.queue_id: "sent"}
     assert await store.due(busy=(), limit=10) == []
-
-
-def _claimed(mail: Accepted, number: int = 0) -> Delivery:
-    """The delivery as the worker that accepted it has it in hand."""
-    delivery = mail.deliveries[number]
-    assert delivery.attempt == 1 and delivery.status is Status.CREATING
-    return delivery

@@ -41,10 +41,14 @@ def open_connection(path: Path) -> sqlite3.Connection:
     """A connection with every setting that our promises need."""
     db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
     db.row_factory = sqlite3.Row
-    db.executescript(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-        "PRAGMA mmap_size=0; PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
-    )
+    try:
+        db.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+            "PRAGMA mmap_size=0; PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
+        )
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -80,8 +84,12 @@ class SqliteEngine:
     async def open(cls, path: Path) -> "SqliteEngine":
         """Open an existing, migrated database. Raises StoreUnavailable."""
         engine = cls(path)
-        engine._writer = await engine._connect()
-        engine._reader = await engine._connect()
+        try:
+            engine._writer = await engine._connect()
+            engine._reader = await engine._connect()
+        except StoreUnavailable:
+            await engine.close()
+            raise
         return engine
 
     async def _connect(self) -> aiosqlite.Connection:
@@ -89,9 +97,7 @@ class SqliteEngine:
         try:
             return await connection
         except _UNAVAILABLE as error:
-            ending = connection.stop()  # its thread has begun, and must have ended before we say so
-            if ending is not None:
-                await ending
+            connection._thread.join()  # aiosqlite has told it to end, and it must have before we say so
             raise StoreUnavailable(f"cannot open {self._path}: {error}") from error
 
     def now(self) -> float:
@@ -118,7 +124,8 @@ class SqliteEngine:
             try:
                 results = []
                 for name, params, expect in statements:
-                    rows = cast(list[Row], db.execute(self._statements[name], params).fetchall())
+                    text = self._statements[name]
+                    rows = cast(list[Row], db.execute(text, params).fetchall()) if text else []
                     if expect is not None and len(rows) != expect:
                         raise Late(name, rows)
                     results.append(rows)
@@ -158,6 +165,9 @@ class SqliteEngine:
             if "no such" in str(error) or "syntax error" in str(error):
                 raise
             raise StoreUnavailable(f"cannot read {self._path}: {error}") from error
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """SQLite has no channel between processes: all look by themselves."""
 
     async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """SQLite's online backup, a thousand pages at a time; writers go on meanwhile."""

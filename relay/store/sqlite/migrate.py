@@ -2,20 +2,18 @@
 
 Done once, by the supervisor, before any worker opens the database: two processes that
 switch a new file to WAL at once meet "database is locked", busy time-out or not. All
-missing steps and the public views are one transaction; a database of a newer program is
-refused in words (`SchemaTooNew`) and left as it is.
+missing steps and the public views are one transaction; a database that went ahead of this
+program is left as it is, and refused in words (`SchemaTooNew`) unless it says that older
+programs may still work with it (`relay/store/schema.py`).
 """
 
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from relay.store import sql
-from relay.store.columns import VIEW_COLUMNS
-from relay.store.errors import SchemaTooNew, StoreUnavailable
+from relay.store import schema, sql
+from relay.store.errors import StoreUnavailable
 from relay.store.sqlite.engine import WriteLock, open_connection
-
-PUBLIC_SCHEMA = "1"
 
 
 def migrate(path: Path, steps: Mapping[int, str] | None = None) -> int:
@@ -42,10 +40,8 @@ def _bring_up(db: sqlite3.Connection, path: Path, steps: Mapping[int, str]) -> i
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     newest = max(steps)
     if version > newest:
-        raise SchemaTooNew(
-            f"the database {path} has schema {version}, this program knows up to {newest}. "
-            "Fix: start the newer program again, or restore the backup made before it."
-        )
+        schema.refuse_newer(str(path), _needed(db, version), newest)
+        return version
     script = ["BEGIN IMMEDIATE;"]
     script += [steps[number] for number in sorted(steps) if number > version]
     script += [f"PRAGMA user_version = {newest};", _drop_views(db), sql.script("sqlite", "views.sql"), "COMMIT;"]
@@ -55,7 +51,7 @@ def _bring_up(db: sqlite3.Connection, path: Path, steps: Mapping[int, str]) -> i
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
-    _describe(db)
+    _describe(db, schema.compatible(steps))
     path.chmod(0o640)
     return newest
 
@@ -65,19 +61,25 @@ def _drop_views(db: sqlite3.Connection) -> str:
     return "\n".join(f"DROP VIEW {view['name']};" for view in views)
 
 
-def _describe(db: sqlite3.Connection) -> None:
-    """Write the words for each view's columns, for people and their tools."""
+def _needed(db: sqlite3.Connection, version: int) -> int:
+    """What a program must know that works with this database, which is at `version`."""
+    try:
+        found = db.execute("SELECT value FROM meta WHERE name = 'compatible'").fetchone()
+    except sqlite3.OperationalError:  # not ours at all
+        found = None
+    return int(found[0]) if found else version
+
+
+def _describe(db: sqlite3.Connection, compatible: int) -> None:
+    """Write the words for each view's columns, for people and their tools, and the facts about the schema."""
     db.execute("BEGIN IMMEDIATE")
     db.execute("DELETE FROM view_columns")
     db.executemany(
         "INSERT INTO view_columns (view_name, position, column_name, description) VALUES (?, ?, ?, ?)",
-        [
-            (view, position, column, description)
-            for view, columns in VIEW_COLUMNS.items()
-            for position, (column, description) in enumerate(columns.items())
-        ],
+        schema.described(),
     )
-    db.execute("INSERT OR REPLACE INTO meta VALUES ('public_schema', ?)", (PUBLIC_SCHEMA,))
+    facts = [("public_schema", schema.PUBLIC_SCHEMA), ("compatible", str(compatible))]
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts)
     db.execute("COMMIT")
 
 

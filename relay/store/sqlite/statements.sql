@@ -1,5 +1,8 @@
 -- Every statement of the store, by name. :rows is a JSON array of objects: one statement, one call
--- and one release of the interpreter's lock for a whole group, however many messages are in it.
+-- and one release of the interpreter's lock for a however many messages are in it.
+
+-- name: lock_deliveries
+-- Nobody else writes: the transaction has the one lock.
 
 -- name: accept_messages
 INSERT INTO messages (queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
@@ -221,6 +224,9 @@ SELECT c.queue_id, c.bytes
 -- name: content_pages
 SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
 
+-- name: tell
+-- There is no channel: whoever waits looks again within a second.
+
 -- name: retry_deliveries
 -- Due now, or spread over some seconds; what is in hand is being tried already.
 UPDATE deliveries
@@ -283,11 +289,13 @@ DELETE FROM credentials WHERE name = :name;
 
 -- name: spend
 -- A token bucket: it holds :messages, refills in :seconds, and one message takes one token if there is one.
+-- Time never goes back in it, whatever the clocks of those who spend.
 INSERT INTO buckets (credential, tokens, at)
 VALUES (:name, :messages - 1, :now)
     ON CONFLICT (credential) DO UPDATE
-   SET tokens = min(:messages, tokens + (:now - at) * :messages / :seconds) - 1, at = :now
- WHERE min(:messages, tokens + (:now - at) * :messages / :seconds) >= 1
+   SET tokens = min(:messages, tokens + max(excluded.at - at, 0) * :messages / :seconds) - 1,
+       at = max(excluded.at, at)
+ WHERE min(:messages, tokens + max(excluded.at - at, 0) * :messages / :seconds) >= 1
 RETURNING tokens;
 
 -- name: bucket
@@ -312,6 +320,24 @@ DELETE FROM workers WHERE writer = :writer AND pid = :pid;
 
 -- name: live_workers
 SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: unlogged_actions
+-- What operators did since the last one that is in the log, message by message.
+SELECT event, queue_id, actor, detail, count(*) AS deliveries, max(event_id) AS last
+  FROM (SELECT event, queue_id, actor, detail, event_id
+          FROM happenings
+         WHERE event_id > coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'logged_action'), 0)
+           AND actor <> 'relay'
+         ORDER BY event_id
+         LIMIT :limit)
+ GROUP BY event, queue_id, actor, detail
+ ORDER BY last;
+
+-- name: action_logged
+INSERT INTO meta (name, value)
+VALUES ('logged_action', :last)
+    ON CONFLICT (name) DO UPDATE
+   SET value = excluded.value;
 
 -- name: old_messages
 -- Messages decided before :before: nothing waits, and the last status is older.
@@ -355,37 +381,38 @@ UPDATE tries
 RETURNING attempt_id;
 
 -- name: prune_refusals
-DELETE FROM refusals WHERE rowid IN (SELECT rowid FROM refusals WHERE at < :before LIMIT :limit) RETURNING 1;
+DELETE FROM refusals
+ WHERE refusal_id IN (SELECT refusal_id FROM refusals WHERE at < :before LIMIT :limit)
+RETURNING refusal_id;
 
 -- name: prune_status_counts
-DELETE FROM status_counts WHERE hour < :before / 3600;
+DELETE FROM status_sums WHERE hour < :before / 3600 OR deliveries = 0;
 
 -- name: prune_domain_counts
-DELETE FROM domain_counts WHERE day < :before / 86400;
-
--- name: last_count
-SELECT coalesce((SELECT max(rowid) FROM status_counts), 0) AS status_counts,
-       coalesce((SELECT max(rowid) FROM domain_counts), 0) AS domain_counts;
+DELETE FROM domain_sums WHERE day < :before / 86400 OR deliveries = 0;
 
 -- name: sum_up_statuses
--- One row for each box of the rows after :first and up to :last; then those go (forget_statuses).
-INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
+-- Adds the changes to the sums; then they go (forget_statuses).
+INSERT INTO status_sums (hour, tag, credential, sender_domain, status, deliveries, bytes)
 SELECT hour, tag, credential, sender_domain, status, sum(deliveries), sum(bytes)
   FROM status_counts
- WHERE rowid > :first AND rowid <= :last
+ WHERE true
  GROUP BY 1, 2, 3, 4, 5
-HAVING sum(deliveries) <> 0;
+    ON CONFLICT (hour, tag, credential, sender_domain, status) DO UPDATE
+   SET deliveries = deliveries + excluded.deliveries, bytes = bytes + excluded.bytes;
 
 -- name: forget_statuses
-DELETE FROM status_counts WHERE rowid > :first AND rowid <= :last;
+DELETE FROM status_counts;
 
 -- name: sum_up_domains
-INSERT INTO domain_counts (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+INSERT INTO domain_sums (day, destination, status, deliveries, delay_sum, delay_max, last_at)
 SELECT day, destination, status, sum(deliveries), sum(delay_sum), max(delay_max), max(last_at)
   FROM domain_counts
- WHERE rowid > :first AND rowid <= :last
+ WHERE true
  GROUP BY 1, 2, 3
-HAVING sum(deliveries) <> 0;
+    ON CONFLICT (day, destination, status) DO UPDATE
+   SET deliveries = deliveries + excluded.deliveries, delay_sum = delay_sum + excluded.delay_sum,
+       delay_max = max(delay_max, excluded.delay_max), last_at = max(last_at, excluded.last_at);
 
 -- name: forget_domains
-DELETE FROM domain_counts WHERE rowid > :first AND rowid <= :last;
+DELETE FROM domain_counts;

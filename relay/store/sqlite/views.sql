@@ -78,7 +78,7 @@ SELECT date(hour * 3600, 'unixepoch') AS day, tag, credential, sender_domain,
        coalesce(sum(deliveries) FILTER (WHERE status IN ('creating', 'spooled', 'held')), 0) AS in_progress,
        coalesce(sum(deliveries) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
        0 AS clicked, 0 AS links_clicked, 0 AS unsubscribed, sum(bytes) AS bytes
-  FROM status_counts
+  FROM (SELECT * FROM status_sums UNION ALL SELECT * FROM status_counts) AS boxes
  GROUP BY 1, 2, 3, 4
 HAVING sum(deliveries) <> 0;
 
@@ -95,9 +95,9 @@ SELECT strftime('%Y-%m-%dT%H:00:00Z', hour * 3600, 'unixepoch') AS hour, tag, cr
        coalesce(sum(deliveries) FILTER (WHERE status IN ('creating', 'spooled', 'held')), 0) AS in_progress,
        coalesce(sum(deliveries) FILTER (WHERE status = 'cancelled'), 0) AS cancelled,
        0 AS clicked, 0 AS links_clicked, 0 AS unsubscribed, sum(bytes) AS bytes,
-       status_counts.hour * 3600 AS hour_ts
-  FROM status_counts
- GROUP BY status_counts.hour, 2, 3, 4
+       boxes.hour * 3600 AS hour_ts
+  FROM (SELECT * FROM status_sums UNION ALL SELECT * FROM status_counts) AS boxes
+ GROUP BY boxes.hour, 2, 3, 4
 HAVING sum(deliveries) <> 0;
 
 CREATE VIEW domain_stats AS             -- what became of mail of the last 30 days, by recipient domain
@@ -113,7 +113,7 @@ SELECT destination AS recipient_domain,
        round(sum(delay_sum) / nullif(sum(deliveries) FILTER (WHERE status = 'sent'), 0), 3) AS avg_delay_s,
        round(max(delay_max), 3) AS max_delay_s,
        strftime('%Y-%m-%dT%H:%M:%fZ', max(last_at), 'unixepoch') AS last_activity_at
-  FROM domain_counts
+  FROM (SELECT * FROM domain_sums UNION ALL SELECT * FROM domain_counts) AS boxes
  WHERE day >= CAST(strftime('%s', 'now') AS INTEGER) / 86400 - 30
  GROUP BY destination
 HAVING sum(deliveries) <> 0;

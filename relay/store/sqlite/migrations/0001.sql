@@ -1,4 +1,5 @@
 -- Schema 1. Tables are private and may change; people read the views (views.sql).
+-- compatible: 1
 -- Times are Unix seconds (REAL). Text keys sort by time: queue ids do.
 
 CREATE TABLE meta (                     -- facts about this database; shown by the view relay_info
@@ -112,8 +113,10 @@ CREATE TABLE happenings (               -- what happened, in order; never change
 );
 
 CREATE INDEX happenings_delivery ON happenings (queue_id, number);
+CREATE INDEX happenings_by_operators ON happenings (event_id) WHERE actor <> 'relay';
 
 CREATE TABLE refusals (                 -- what we said no to at SMTP time
+    refusal_id INTEGER PRIMARY KEY,
     ref        TEXT NOT NULL,
     at         REAL NOT NULL,
     client_ip  TEXT NOT NULL,
@@ -149,7 +152,7 @@ CREATE TABLE buckets (                  -- what is left of a credential's rate: 
     at         REAL NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE status_counts (            -- changes of the boxes; a box is the sum of its rows, and a chore sums old rows up
+CREATE TABLE status_counts (            -- changes of the boxes, as they happen; a chore adds them to the sums
     hour          INTEGER NOT NULL,     -- Unix seconds / 3600 of the time received
     tag           TEXT NOT NULL,
     credential    TEXT NOT NULL,
@@ -159,7 +162,16 @@ CREATE TABLE status_counts (            -- changes of the boxes; a box is the su
     bytes         INTEGER NOT NULL
 );
 
-CREATE INDEX status_counts_hour ON status_counts (hour);
+CREATE TABLE status_sums (              -- a row per box: with the changes not yet added, what daily_stats shows
+    hour          INTEGER NOT NULL,
+    tag           TEXT NOT NULL,
+    credential    TEXT NOT NULL,
+    sender_domain TEXT NOT NULL,
+    status        TEXT NOT NULL,
+    deliveries    INTEGER NOT NULL,
+    bytes         INTEGER NOT NULL,
+    PRIMARY KEY (hour, tag, credential, sender_domain, status)
+) WITHOUT ROWID;
 
 CREATE TABLE domain_counts (            -- the same by recipient domain and day, with the delays of what was sent
     day         INTEGER NOT NULL,       -- Unix seconds / 86400 of the time received
@@ -171,7 +183,16 @@ CREATE TABLE domain_counts (            -- the same by recipient domain and day,
     last_at     REAL NOT NULL
 );
 
-CREATE INDEX domain_counts_day ON domain_counts (day);
+CREATE TABLE domain_sums (
+    day         INTEGER NOT NULL,
+    destination TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    deliveries  INTEGER NOT NULL,
+    delay_sum   REAL NOT NULL,
+    delay_max   REAL NOT NULL,
+    last_at     REAL NOT NULL,
+    PRIMARY KEY (day, destination, status)
+) WITHOUT ROWID;
 
 CREATE TABLE leases (                   -- who does a chore that must be done once
     name   TEXT PRIMARY KEY,

@@ -1,0 +1,299 @@
+"""The PostgreSQL engine: one writing and one reading connection for each worker.
+
+A group is BEGIN, its statements, COMMIT on the writing connection: a few round trips a batch,
+synced by the server (`synchronous_commit=on`). A deadlock or a serialization failure between
+two nodes is no failure of the group: it is run again. Queries in people's words have a
+connection of their own that cannot write, opened when the first one comes.
+
+All nodes measure leases by the database's clock: our own monotonic clock and what it lacks,
+measured at each connect and once a minute. PostgreSQL 14 or later.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from relay.store import schema, sql
+from relay.store.engine import Late, Row, Statement
+from relay.store.errors import BadQuery, NotOffered, SchemaTooNew, StoreUnavailable
+from relay.store.postgres.link import Connection, Link, place, unavailable
+
+CHANNEL = "mailtrail"
+TRIES = 5  # for a group that others' transactions got in the way of
+MEASURE = 60.0  # seconds between two looks at the database's clock
+
+_CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock
+_OUT_OF_TIME = "57014"
+_READ_ONLY = "25006"
+
+_WRITER = {
+    "synchronous_commit": "on",  # accepted means safe
+    "plan_cache_mode": "force_generic_plan",  # to plan anew costs more than to run; see _OUTGROWN
+    "jit": "off",
+}
+_READER = {"default_transaction_read_only": "on", "jit": "off"}
+
+_CLOCK = """
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
+       (SELECT value FROM meta WHERE name = 'compatible') AS compatible
+"""
+
+# Tables that are twice as large as when they were last looked at: their plans are of another time. Autovacuum would
+# come within minutes, in which a relay that was empty an hour ago may have taken a million messages.
+_OUTGROWN = """
+SELECT relname
+  FROM pg_class
+ WHERE oid IN ('messages'::regclass, 'contents'::regclass, 'deliveries'::regclass, 'queues'::regclass)
+   AND pg_relation_size(oid) / current_setting('block_size')::integer > 2 * greatest(relpages, 0) + 50
+"""
+
+_CONTRADICTIONS = """
+SELECT 'the delivery ' || d.queue_id || '.' || d.number || ' has no message' AS problem
+  FROM deliveries AS d
+ WHERE NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.queue_id = d.queue_id)
+ UNION ALL
+SELECT 'the content of ' || c.queue_id || ' has no message'
+  FROM contents AS c
+ WHERE c.page = 0 AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.queue_id = c.queue_id)
+ UNION ALL
+SELECT 'the delivery ' || d.queue_id || '.' || d.number || ' waits, and has no time to be tried'
+  FROM deliveries AS d
+ WHERE (d.due_at IS NULL) = (d.status IN ('creating', 'spooled', 'deferred'))
+ UNION ALL
+SELECT 'nobody looks for the work of ' || d.destination
+  FROM (SELECT DISTINCT destination FROM deliveries WHERE due_at IS NOT NULL) AS d
+ WHERE NOT EXISTS (SELECT 1 FROM queues AS q WHERE q.destination = d.destination)
+"""
+
+# Where an administrator has installed amcheck.
+_INDEXES = """
+SELECT i.indexrelid::bigint AS oid
+  FROM pg_index AS i
+  JOIN pg_class AS t ON t.oid = i.indrelid
+ WHERE t.relnamespace = current_schema()::regnamespace
+   AND EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'amcheck')
+"""
+
+
+class Prepared(NamedTuple):
+    """A statement as the server takes it: $1, $2, …, and the names these stand for."""
+
+    text: str
+    names: tuple[str, ...]
+    json: frozenset[str]  # of these, the ones that are JSON
+
+    def arguments(self, params: Mapping[str, Any]) -> list[Any]:
+        """The values in order. PostgreSQL keeps no NUL in text: it becomes U+FFFD, as in every other decoder."""
+        return [_without_nul(params[name], name in self.json) for name in self.names]
+
+
+_TOKEN = re.compile(
+    r"""(?P<other>'(?:[^']|'')*' | "[^"]*" | --[^\n]* | ::) | :(?P<name>[a-z_]\w*) (?P<json>::jsonb)?""",
+    re.VERBOSE,
+)
+_ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
+
+
+def prepared(text: str) -> Prepared:
+    """Named parameters as numbers, wherever they are not part of a string, a comment or a cast."""
+    names: dict[str, int] = {}
+    json: set[str] = set()
+
+    def number(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name is None:
+            return found[0]
+        if found["json"]:
+            json.add(name)
+        return f"${names.setdefault(name, len(names) + 1)}{found['json'] or ''}"
+
+    return Prepared(_TOKEN.sub(number, text), tuple(names), frozenset(json))
+
+
+def _without_nul(value: Any, json: bool) -> Any:
+    if not isinstance(value, str):
+        return value
+    if json:
+        return _ESCAPE.sub(lambda m: "\ufffd" if m[1] == "u0000" else m[0], value) if "\\u0000" in value else value
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+class PostgresEngine:
+    """See `relay.store.engine.Engine`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._statements = {name: prepared(text) for name, text in sql.statements("postgres").items()}
+        self._newest = max(sql.migrations("postgres"))
+        self._ahead = 0.0  # of our monotonic clock, seconds
+        self._next_measure = 0.0  # monotonic seconds
+        self._heard: Callable[[str], None] | None = None
+        self._writer = Link(url, "writer", settings=_WRITER, target="read-write", opened=self._measure)
+        self._reader = Link(url, "reader", settings=_READER, target="primary", opened=self._tune_in)
+        self._people = Link(url, "query", settings=_READER, target="primary", answer=None)
+        self._asked = False
+
+    @classmethod
+    async def open(cls, url: str) -> "PostgresEngine":
+        """Connect to a database that `migrate` has brought up. Raises StoreUnavailable, SchemaTooNew."""
+        engine = cls(url)
+        try:
+            await engine._writer.open()
+            await engine._reader.open()
+        except BaseException:
+            await engine.close()
+            raise
+        return engine
+
+    def now(self) -> float:
+        """The database's clock, whatever ours says."""
+        return time.monotonic() + self._ahead
+
+    async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """All in one synced transaction."""
+        for _ in range(TRIES):
+            try:
+                return await self._writer.run(partial(self._transaction, statements))
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in _CONFLICTS:
+                    raise
+                conflict = error
+        raise StoreUnavailable(f"other transactions are always in the way: {conflict}") from conflict
+
+    async def _transaction(self, statements: Sequence[Statement], connection: Connection) -> list[list[Row]]:
+        await connection.execute("BEGIN")
+        try:
+            results: list[list[Row]] = []
+            for name, params, expect in statements:
+                rows = await self._fetch(connection, name, params)
+                if expect is not None and len(rows) != expect:
+                    raise Late(name, rows)
+                results.append(rows)
+            await connection.execute("COMMIT")
+        except Exception as error:
+            # A connection that is at fault is thrown away, transaction and all.
+            if not connection.is_closed() and not isinstance(error, TimeoutError):
+                await connection.execute("ROLLBACK")
+            raise
+        return results
+
+    async def _fetch(self, connection: Connection, name: str, params: Mapping[str, Any]) -> list[Row]:
+        statement = self._statements[name]
+        if not statement.text:  # a dialect may have nothing to do there
+            return []
+        rows: list[Row] = await connection.fetch(statement.text, *statement.arguments(params))
+        return rows
+
+    async def read(self, name: str, params: Mapping[str, Any]) -> list[Row]:
+        """One named statement on the reading connection."""
+        return await self._reader.run(lambda connection: self._fetch(connection, name, params))
+
+    async def query(
+        self, sql: str, params: Mapping[str, Any], seconds: float | None = None
+    ) -> tuple[list[str], list[Row]]:
+        """SQL text on a connection that cannot write. BadQuery when the database does not understand it."""
+        if not self._asked:
+            await self._people.open()
+            self._asked = True
+        statement = prepared(sql) if params else Prepared(sql, (), frozenset())
+        try:
+            return await self._people.run(partial(self._ask, statement, statement.arguments(params), seconds))
+        except StoreUnavailable as error:
+            if getattr(error.__cause__, "sqlstate", None) == _OUT_OF_TIME:
+                raise TimeoutError(f"the query took longer than {seconds:g} s") from error
+            raise
+
+    async def _ask(
+        self, statement: Prepared, arguments: list[Any], seconds: float | None, connection: Connection
+    ) -> tuple[list[str], list[Row]]:
+        await connection.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {int((seconds or 0.0) * 1000)}")
+        try:
+            ready = await connection.prepare(statement.text)
+            rows: list[Row] = await ready.fetch(*arguments)
+            return [attribute.name for attribute in ready.get_attributes()], rows
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != _READ_ONLY and unavailable(error, connection):
+                raise
+            raise BadQuery(str(error)) from error
+        finally:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+
+    async def listen(self, heard: Callable[[str], None]) -> None:
+        """Call `heard(topic)` when another node, or a command, told of it; "" after what may have been missed."""
+        self._heard = heard
+        await self._reader.run(self._tune_in)
+
+    async def _tune_in(self, connection: Connection) -> None:
+        if self._heard is not None:
+            await connection.add_listener(CHANNEL, self._hear)
+            self._heard("")
+
+    def _hear(self, connection: Connection, pid: int, channel: str, topic: str) -> None:
+        if self._heard is not None:
+            self._heard(topic)
+
+    async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Not ours to do: raises NotOffered, with the command that does it."""
+        raise NotOffered(
+            "PostgreSQL has its own backup, which works while the relay runs: "
+            f"pg_dump --format=custom --file={path} {place(self._url)}"
+        )
+
+    async def check(self) -> list[str]:
+        """What contradicts itself in the tables; the indexes too, where an administrator has installed amcheck."""
+        _, found = await self.query(_CONTRADICTIONS, {})
+        problems = [row["problem"] for row in found]
+        _, indexes = await self.query(_INDEXES, {})
+        for index in indexes:
+            try:
+                await self.query(f"SELECT bt_index_check({index['oid']}::regclass)", {})
+            except BadQuery as error:
+                problems.append(str(error))
+        return problems
+
+    async def tidy(self) -> None:
+        """Look at the database's clock, and at tables that have outgrown their plans, now and then."""
+        await self._reader.run(self._keep_plans)
+        if time.monotonic() >= self._next_measure:
+            try:
+                await self._writer.run(self._measure)
+            except SchemaTooNew as error:
+                self._writer.lose(str(error))
+                raise StoreUnavailable(str(error)) from error
+
+    async def _keep_plans(self, connection: Connection) -> None:
+        outgrown = [row["relname"] for row in await connection.fetch(_OUTGROWN)]
+        if outgrown:
+            async with connection.transaction(readonly=False):
+                await connection.execute("SET TRANSACTION READ WRITE")
+                if await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtext('mailtrail.analyze'))"):
+                    await connection.execute(f"ANALYZE {', '.join(outgrown)}")
+
+    async def _measure(self, connection: Connection) -> None:
+        # The answer that came quickest knows best.
+        best = float("inf")
+        for _ in range(3):
+            before = time.monotonic()
+            try:
+                row = await connection.fetchrow(_CLOCK)
+            except asyncpg.UndefinedTableError:
+                raise StoreUnavailable(
+                    f"{place(self._url)} holds no relay's database yet: mailtrail db migrate"
+                ) from None
+            took = time.monotonic() - before
+            if took < best:
+                best = took
+                self._ahead = row["now"] - (before + took / 2)
+        self._next_measure = time.monotonic() + MEASURE
+        schema.refuse_newer(place(self._url), int(row["compatible"]), self._newest)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for link in (self._writer, self._reader, self._people):
+            await link.close()

@@ -1,0 +1,460 @@
+-- Every statement of the store, by name. :rows is a JSON array of objects: one statement and one round trip for a
+-- whole group, however many messages are in it. A name without SQL: this dialect has nothing to do there.
+
+-- name: lock_deliveries
+-- Before what they are is counted off: whoever else wants to change these waits, and then counts what we made of
+-- them. The first delivery of a message stands for the message, so that of two that finish it the second one knows.
+SELECT count(*)
+  FROM (SELECT 1
+          FROM deliveries
+         WHERE (queue_id, number) IN (SELECT queue_id, number
+                                        FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+                                       UNION
+                                      SELECT queue_id, 0
+                                        FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text))
+         ORDER BY queue_id, number
+           FOR NO KEY UPDATE) AS locked;
+
+-- name: accept_messages
+INSERT INTO messages (queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
+                      size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip)
+SELECT queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
+       size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, received_at double precision, origin text, reverse_path text, sender text, sender_domain text,
+         subject text, message_id text, size integer, ret text, envid text, eight_bit smallint, smtputf8 smallint,
+         tag text, metadata text, credential text, client_ip text);
+
+-- name: accept_contents
+INSERT INTO contents (queue_id, page, bytes)
+SELECT queue_id, page, substr(:blob::bytea, start + 1, length)
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, page integer, start integer, length integer);
+
+-- name: accept_deliveries
+INSERT INTO deliveries (queue_id, number, recipient, role, destination, notify, orcpt, status, status_at, due_at,
+                        attempts, in_hand)
+SELECT queue_id, number, recipient, role, destination, notify, orcpt, status, status_at, due_at,
+       attempts, attempts
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, recipient text, role text, destination text, notify text, orcpt text,
+         status text, status_at double precision, due_at double precision, attempts smallint);
+
+-- name: add_work
+-- The earliest due time of each destination that the group gave work to; a blocked destination stays blocked.
+-- How it goes beside other nodes' groups and claims: the function of this name in migrations/0001.sql.
+SELECT add_work(:rows::jsonb);
+
+-- name: settle_deliveries
+-- Names the attempt: a late answer to an old claim matches nothing. What a person held or cancelled meanwhile
+-- stays so, unless the attempt decided it.
+UPDATE deliveries
+   SET status = CASE WHEN deliveries.status IN ('held', 'cancelled') AND r.status = 'deferred'
+                     THEN deliveries.status ELSE r.status END,
+       due_at = CASE WHEN deliveries.status IN ('held', 'cancelled') THEN NULL ELSE r.due_at END,
+       in_hand      = 0,
+       status_at    = r.status_at,
+       delivered_at = r.delivered_at,
+       reason_class = r.reason_class,
+       smtp_code    = r.smtp_code,
+       dsn          = r.dsn,
+       reason       = r.reason,
+       mx_host      = r.mx_host,
+       mx_ip        = r.mx_ip,
+       warned       = greatest(deliveries.warned, r.warned)
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, attempt integer, status text, due_at double precision,
+         status_at double precision, delivered_at double precision, reason_class text, smtp_code integer, dsn text,
+         reason text, mx_host text, mx_ip text, warned smallint)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.attempts = r.attempt
+   AND deliveries.in_hand  = 1
+   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held', 'cancelled')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: add_attempts
+INSERT INTO tries (queue_id, number, attempt, started_at, finished_at, outcome, reason_class, mx_host, mx_ip, mx_port,
+                   source_ip, tls, smtp_code, dsn, reply, in_reply_to, ms_queue, ms_dns, ms_connect, ms_tls, ms_data,
+                   transcript)
+SELECT queue_id, number, attempt, started_at, finished_at, outcome, reason_class, mx_host, mx_ip, mx_port,
+       source_ip, tls, smtp_code, dsn, reply, in_reply_to, ms_queue, ms_dns, ms_connect, ms_tls, ms_data,
+       transcript
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, attempt integer, started_at double precision, finished_at double precision,
+         outcome text, reason_class text, mx_host text, mx_ip text, mx_port integer, source_ip text, tls text,
+         smtp_code integer, dsn text, reply text, in_reply_to text, ms_queue integer, ms_dns integer,
+         ms_connect integer, ms_tls integer, ms_data integer, transcript text);
+
+-- name: add_events
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT at, event, queue_id, number, actor, detail
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(at double precision, event text, queue_id text, number integer, actor text, detail text);
+
+-- name: spool_deliveries
+UPDATE deliveries
+   SET status = 'spooled', status_at = r.at
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer, attempt integer, at double precision)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.attempts = r.attempt
+   AND deliveries.status   = 'creating';
+
+-- name: count_statuses
+-- :sign is -1 before a change and +1 after it, so that the boxes follow every status, whoever changes it.
+INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
+SELECT floor(m.received_at / 3600), coalesce(m.tag, ''), coalesce(m.credential, ''), m.sender_domain,
+       d.status, :sign::integer * count(*), :sign::integer * sum(m.size)
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application'
+ GROUP BY 1, 2, 3, 4, 5;
+
+-- name: count_domains
+INSERT INTO domain_counts (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+SELECT floor(m.received_at / 86400), d.destination, d.status, :sign::integer * count(*),
+       :sign::integer * coalesce(sum(d.delivered_at - m.received_at), 0), coalesce(max(d.delivered_at - m.received_at), 0),
+       max(d.status_at)
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application'
+ GROUP BY 1, 2, 3;
+
+-- name: finished_messages
+-- Of the messages named, those with no delivery left to decide.
+SELECT DISTINCT r.queue_id
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text)
+ WHERE NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = r.queue_id
+                      AND d.status IN ('creating', 'spooled', 'deferred', 'held'));
+
+-- name: drop_contents
+DELETE FROM contents
+ WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text))
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = contents.queue_id
+                      AND d.status IN ('creating', 'spooled', 'deferred', 'held'));
+
+-- name: add_refusals
+INSERT INTO refusals (ref, at, client_ip, credential, stage, smtp_code, dsn, rule, text, mail_from, rcpt_to)
+SELECT ref, at, client_ip, credential, stage, code, dsn, rule, text, mail_from, rcpt_to
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(ref text, at double precision, client_ip text, credential text, stage text, code integer,
+         dsn text, rule text, text text, mail_from text, rcpt_to text);
+
+-- name: due_destinations
+SELECT destination
+  FROM queues
+ WHERE next_at <= :now
+   AND blocked_until <= :now
+   AND destination NOT IN (SELECT jsonb_array_elements_text(:busy::jsonb))
+ ORDER BY next_at
+ LIMIT :limit;
+
+-- name: wake_destinations
+-- A person wants these tried now: a block is lifted.
+INSERT INTO queues (destination, next_at)
+SELECT destination, next_at
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(destination text, next_at double precision)
+ ORDER BY destination COLLATE "C"
+    ON CONFLICT (destination) DO UPDATE
+   SET next_at = excluded.next_at, blocked_until = 0, failures = 0, block_reason = NULL;
+
+-- name: claim_deliveries
+-- The retry is written before the try: the attempt is spent and the next time lies past the lease.
+-- What another node claims or settles just now is passed over; and so is the destination's row in queues, if a
+-- group that gives it work is not committed yet: then it stays due, and is looked at again (see next_work).
+WITH looked AS (
+    UPDATE queues
+       SET looked_at = :now
+     WHERE destination IN (SELECT destination FROM queues WHERE destination = :destination FOR UPDATE SKIP LOCKED)
+), due AS MATERIALIZED (
+    SELECT queue_id, number
+      FROM deliveries
+     WHERE destination = :destination AND due_at <= :now
+     ORDER BY due_at
+     LIMIT :room
+       FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE deliveries AS d
+   SET attempts = d.attempts + 1, in_hand = 1, due_at = :until
+  FROM due
+ WHERE d.queue_id = due.queue_id
+   AND d.number   = due.number
+RETURNING d.queue_id, d.number, d.recipient, d.role, d.destination, d.notify, d.orcpt, d.status, d.attempts, d.warned;
+
+-- name: next_work
+-- Only with the row in our hand (looked_at is ours): nobody can give work to the destination then without our seeing it.
+UPDATE queues
+   SET next_at = greatest(blocked_until, (SELECT min(due_at) FROM deliveries
+                                           WHERE destination = :destination AND due_at IS NOT NULL))
+ WHERE destination = :destination
+   AND looked_at = :now
+   AND EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+
+-- name: no_work
+DELETE FROM queues
+ WHERE destination = :destination
+   AND looked_at = :now
+   AND blocked_until <= :now
+   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+
+-- name: renew_claims
+UPDATE deliveries
+   SET due_at = :until
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer, attempt integer)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.attempts = r.attempt
+   AND deliveries.due_at IS NOT NULL;
+
+-- name: release_claims
+-- Given back untried: the attempt was not spent after all.
+UPDATE deliveries
+   SET due_at = :now, in_hand = 0, attempts = attempts - 1
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer, attempt integer)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.attempts = r.attempt
+   AND deliveries.due_at IS NOT NULL;
+
+-- name: stopped_claims
+SELECT d.queue_id, d.number
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+ WHERE d.status IN ('held', 'cancelled');
+
+-- name: block_destination
+INSERT INTO queues (destination, next_at, blocked_until, failures, block_reason)
+VALUES (:destination, :until, :until, 1, :reason)
+    ON CONFLICT (destination) DO UPDATE
+   SET blocked_until = excluded.blocked_until, next_at = greatest(queues.next_at, excluded.next_at),
+       failures = queues.failures + 1, block_reason = excluded.block_reason
+ WHERE queues.blocked_until <= :now;
+
+-- name: unblock_destination
+UPDATE queues
+   SET blocked_until = 0, failures = 0, block_reason = NULL
+ WHERE destination = :destination AND failures > 0;
+
+-- name: failures
+SELECT failures FROM queues WHERE destination = :destination;
+
+-- name: messages
+SELECT m.*
+  FROM jsonb_array_elements_text(:queue_ids::jsonb) AS r(queue_id)
+  JOIN messages AS m ON m.queue_id = r.queue_id;
+
+-- name: first_pages
+SELECT c.queue_id, c.bytes
+  FROM jsonb_array_elements_text(:queue_ids::jsonb) AS r(queue_id)
+  JOIN contents AS c ON c.queue_id = r.queue_id AND c.page = 0;
+
+-- name: content_pages
+SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
+
+-- name: tell
+-- Every node that listens hears it when this commits. Only people's commands tell: the server lets those that do
+-- commit one after the other. Here that is wanted: the events of commands bear their numbers in the order of commits.
+SELECT pg_advisory_xact_lock(hashtext('mailtrail.tell')), pg_notify('mailtrail', :topic);
+
+-- name: retry_deliveries
+-- Due now, or spread over some seconds; what is in hand is being tried already.
+UPDATE deliveries
+   SET due_at = r.due_at
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer, due_at double precision)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.status IN ('creating', 'spooled', 'deferred')
+   AND NOT (deliveries.in_hand = 1 AND deliveries.due_at > :now)
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: hold_deliveries
+UPDATE deliveries
+   SET status = 'held', status_at = :now, due_at = NULL, held_reason = :reason
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.status IN ('creating', 'spooled', 'deferred')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: release_deliveries
+-- What is still in hand from before it was held comes due when that attempt is settled, or its lease over.
+UPDATE deliveries
+   SET status = CASE WHEN reason IS NULL THEN 'creating' ELSE 'deferred' END,
+       status_at = :now::double precision, held_reason = NULL,
+       due_at = CASE WHEN in_hand = 1 THEN :now::double precision + :lease::double precision ELSE r.due_at END
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer, due_at double precision)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.status   = 'held'
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: cancel_deliveries
+UPDATE deliveries
+   SET status = 'cancelled', status_at = :now, due_at = NULL
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: credential
+SELECT * FROM credentials WHERE name = :name;
+
+-- name: credentials
+SELECT * FROM credentials ORDER BY name;
+
+-- name: save_credential
+INSERT INTO credentials (name, secrets, created_at, domains, networks, rate_messages, rate_seconds, max_message_size,
+                         tag, revoked_at)
+VALUES (:name, :secrets, :created_at, :domains, :networks, :rate_messages, :rate_seconds, :max_message_size,
+        :tag, :revoked_at)
+    ON CONFLICT (name) DO UPDATE
+   SET secrets = excluded.secrets, domains = excluded.domains, networks = excluded.networks,
+       rate_messages = excluded.rate_messages, rate_seconds = excluded.rate_seconds,
+       max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at;
+
+-- name: remove_credential
+DELETE FROM credentials WHERE name = :name;
+
+-- name: spend
+-- A token bucket: it holds :messages, refills in :seconds, and one message takes one token if there is one.
+-- Time never goes back in it, whatever the clocks of those who spend.
+INSERT INTO buckets AS b (credential, tokens, at)
+VALUES (:name, :messages::double precision - 1, :now)
+    ON CONFLICT (credential) DO UPDATE
+   SET tokens = least(:messages::double precision,
+                      b.tokens + greatest(excluded.at - b.at, 0) * :messages::double precision / :seconds::double precision) - 1,
+       at = greatest(excluded.at, b.at)
+ WHERE least(:messages::double precision,
+             b.tokens + greatest(excluded.at - b.at, 0) * :messages::double precision / :seconds::double precision) >= 1
+RETURNING tokens;
+
+-- name: bucket
+SELECT tokens, at FROM buckets WHERE credential = :name;
+
+-- name: take_lease
+INSERT INTO leases (name, holder, until)
+VALUES (:name, :holder, :until)
+    ON CONFLICT (name) DO UPDATE
+   SET holder = excluded.holder, until = excluded.until
+ WHERE leases.until <= :now OR leases.holder = excluded.holder
+RETURNING holder;
+
+-- name: worker_alive
+INSERT INTO workers (writer, host, pid, version, started_at, seen_at)
+VALUES (:writer, :host, :pid, :version, :started_at, :now)
+    ON CONFLICT (writer) DO UPDATE
+   SET host = excluded.host, pid = excluded.pid, version = excluded.version, started_at = excluded.started_at,
+       seen_at = excluded.seen_at;
+
+-- name: worker_gone
+DELETE FROM workers WHERE writer = :writer AND pid = :pid;
+
+-- name: live_workers
+SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: unlogged_actions
+-- What operators did since the last one that is in the log, message by message.
+SELECT event, queue_id, actor, detail, count(*) AS deliveries, max(event_id) AS last
+  FROM (SELECT event, queue_id, actor, detail, event_id
+          FROM happenings
+         WHERE event_id > coalesce((SELECT value::bigint FROM meta WHERE name = 'logged_action'), 0)
+           AND actor <> 'relay'
+         ORDER BY event_id
+         LIMIT :limit) AS unlogged
+ GROUP BY event, queue_id, actor, detail
+ ORDER BY last;
+
+-- name: action_logged
+INSERT INTO meta (name, value)
+VALUES ('logged_action', :last::bigint::text)
+    ON CONFLICT (name) DO UPDATE
+   SET value = excluded.value;
+
+-- name: old_messages
+-- Messages decided before :before: nothing waits, and the last status is older.
+SELECT m.queue_id
+  FROM messages AS m
+ WHERE m.queue_id > :after AND m.received_at < :before
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = m.queue_id
+                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before))
+ ORDER BY m.queue_id
+ LIMIT :limit;
+
+-- name: prune_deliveries
+DELETE FROM deliveries WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
+
+-- name: prune_attempts
+DELETE FROM tries WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
+
+-- name: prune_events
+DELETE FROM happenings WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
+
+-- name: prune_messages
+DELETE FROM messages WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
+
+-- name: old_contents
+SELECT DISTINCT c.queue_id
+  FROM contents AS c
+ WHERE c.queue_id > :after
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = c.queue_id
+                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before))
+ ORDER BY c.queue_id
+ LIMIT :limit;
+
+-- name: prune_transcripts
+UPDATE tries
+   SET transcript = NULL
+ WHERE attempt_id IN (SELECT attempt_id FROM tries
+                       WHERE attempt_id > :after AND finished_at < :before AND transcript IS NOT NULL
+                       ORDER BY attempt_id LIMIT :limit)
+RETURNING attempt_id;
+
+-- name: prune_refusals
+DELETE FROM refusals
+ WHERE refusal_id IN (SELECT refusal_id FROM refusals WHERE at < :before LIMIT :limit)
+RETURNING refusal_id;
+
+-- name: prune_status_counts
+DELETE FROM status_sums WHERE hour < :before::bigint / 3600 OR deliveries = 0;
+
+-- name: prune_domain_counts
+DELETE FROM domain_sums WHERE day < :before::bigint / 86400 OR deliveries = 0;
+
+-- name: sum_up_statuses
+-- Adds the changes to the sums, and lets them go in the same statement: one that another node commits meanwhile is
+-- neither in the one nor in the other, and is added next time.
+WITH changes AS (
+    DELETE FROM status_counts RETURNING *
+)
+INSERT INTO status_sums (hour, tag, credential, sender_domain, status, deliveries, bytes)
+SELECT hour, tag, credential, sender_domain, status, sum(deliveries), sum(bytes)
+  FROM changes
+ GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT (hour, tag, credential, sender_domain, status) DO UPDATE
+   SET deliveries = status_sums.deliveries + excluded.deliveries, bytes = status_sums.bytes + excluded.bytes;
+
+-- name: forget_statuses
+-- They are gone already.
+
+-- name: sum_up_domains
+WITH changes AS (
+    DELETE FROM domain_counts RETURNING *
+)
+INSERT INTO domain_sums (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+SELECT day, destination, status, sum(deliveries), sum(delay_sum), max(delay_max), max(last_at)
+  FROM changes
+ GROUP BY 1, 2, 3
+    ON CONFLICT (day, destination, status) DO UPDATE
+   SET deliveries = domain_sums.deliveries + excluded.deliveries, delay_sum = domain_sums.delay_sum + excluded.delay_sum,
+       delay_max = greatest(domain_sums.delay_max, excluded.delay_max),
+       last_at = greatest(domain_sums.last_at, excluded.last_at);
+
+-- name: forget_domains
+-- They are gone already.
