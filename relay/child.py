@@ -84,7 +84,8 @@ def fork(life: Callable[[], None], name: str, signals: Signals, failed: Callable
         return pid
     code = 1
     try:
-        _die_with(parent, name)
+        _die_with(parent)
+        call_me(f"mailtrail {name}")
         life()
         code = 0
     except SystemExit as left:
@@ -103,13 +104,18 @@ def end(status: int) -> str:
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def _die_with(parent: int, name: str) -> None:
-    """Be killed when `parent` dies, and be called `name` in ps and top (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    set_parent_death_signal, set_name = 1, 15  # prctl(2)
-    libc.prctl(set_parent_death_signal, signal.SIGKILL)
-    libc.prctl(set_name, f"mailtrail {name}".encode()[:15])
+def call_me(name: str) -> None:
+    """What this process is called in ps and top: 15 octets of `name` (Linux)."""
+    _prctl(15, name.encode()[:15])  # PR_SET_NAME
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when `parent` dies (Linux)."""
+    _prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)
+
+
+def _prctl(what: int, value: int | bytes) -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(what, value)

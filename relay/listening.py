@@ -1,9 +1,12 @@
 """Listening addresses: who may have them, and who has them already.
 
-The supervisor reserves every address before a worker starts, and keeps it: a port in use
-is an error in words at the start, a port 0 is chosen once for all workers, and nobody can
-take the port while a dead worker is being replaced. Each worker binds the same address
-again (`bind`) and listens; the kernel spreads the connections (SO_REUSEPORT).
+The supervisor opens every address before a worker starts, and keeps it (`Doors`): a port in
+use is an error in words at the start, a port 0 is chosen once for all workers, and nobody
+can take the port while a worker is being replaced. An address has one socket for each
+place among the workers, and the kernel spreads the connections among these (SO_REUSEPORT).
+The process that fills a place inherits the place's sockets, and so does its successor:
+whoever knocks while the one goes and the other comes is let in by the other. Were each
+worker to have a socket of its own, those who knock while it closes would be cut off.
 Fails with `CannotListen`, whose text names the address, the cause and the fix.
 """
 
@@ -11,6 +14,7 @@ import errno
 import os
 import re
 import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relay.config import Endpoint
@@ -22,29 +26,96 @@ class CannotListen(Exception):
     """An address that we cannot have; the text says why, and what to do."""
 
 
-def bind(endpoint: Endpoint) -> socket.socket:
-    """A socket bound to `endpoint`, not listening, which shares its address with our other processes."""
+class Door:
+    """One address, under its real port, with a bound socket for each place; it listens when a worker says so."""
+
+    def __init__(self, wanted: Endpoint, *, alone: bool) -> None:
+        self.wanted = wanted
+        if alone:
+            # Without SO_REUSEPORT first: with it we would quietly share the port with another relay of the same user.
+            _bound(wanted, shared=False).close()
+        self.sockets = [_bound(wanted, shared=True)]
+        self.real = Endpoint(wanted.host, self.sockets[0].getsockname()[1])
+
+    def widen(self, places: int) -> None:
+        """As many sockets as places."""
+        while len(self.sockets) < places:
+            self.sockets.append(_bound(self.real, shared=True))
+
+    def narrow(self, places: int) -> None:
+        """No more sockets than places."""
+        while len(self.sockets) > places:
+            self.sockets.pop().close()
+
+    def renew(self, place: int) -> None:
+        """A fresh socket for a place that stays empty for a while: new clients go to the other places."""
+        old, self.sockets[place] = self.sockets[place], _bound(self.real, shared=True)
+        old.close()
+
+
+class Doors:
+    """Every address we listen on."""
+
+    def __init__(self) -> None:
+        self._doors: list[Door] = []
+
+    def open(self, wanted: Sequence[Endpoint], places: int) -> list[Endpoint]:
+        """Have these addresses besides those we have; the same with real ports. Raises `CannotListen`, and then
+        has no more than before."""
+        ours, found, fresh = list(self._doors), [], []
+        try:
+            for endpoint in wanted:
+                door = next((door for door in ours if endpoint in (door.wanted, door.real)), None)
+                if door:
+                    ours.remove(door)
+                else:
+                    door = Door(endpoint, alone=not any(door.real.port == endpoint.port for door in self._doors))
+                    fresh.append(door)
+                found.append(door)
+                door.widen(places)
+        except CannotListen:
+            for door in fresh:
+                door.narrow(0)
+            raise
+        self._doors += fresh
+        return [door.real for door in found]
+
+    def keep(self, real: Sequence[Endpoint], places: int) -> None:
+        """Have no others than these."""
+        for door in self._doors:
+            door.narrow(places if door.real in real else 0)
+        self._doors = [door for door in self._doors if door.real in real]
+
+    def enter(self, place: int, real: Sequence[Endpoint]) -> Mapping[Endpoint, socket.socket]:
+        """In the process that fills `place`: its sockets for `real`. All others are closed, or they would live on."""
+        for door in self._doors:
+            for index, each in enumerate(door.sockets):
+                if index != place or door.real not in real:
+                    each.close()
+        return {door.real: door.sockets[place] for door in self._doors if door.real in real}
+
+    def renew(self, place: int) -> None:
+        """See `Door.renew`."""
+        for door in self._doors:
+            door.renew(place)
+
+    def close(self) -> None:
+        """Let go of all."""
+        self.keep((), 0)
+
+
+def _bound(endpoint: Endpoint, *, shared: bool) -> socket.socket:
+    """A socket bound to `endpoint`, not listening; `shared` with our other sockets."""
     bound = _socket(endpoint)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((endpoint.host, endpoint.port))
     except OSError as error:
         bound.close()
         raise CannotListen(_in_words(endpoint, error)) from error
     bound.setblocking(False)
     return bound
-
-
-def reserve(endpoint: Endpoint) -> tuple[socket.socket, Endpoint]:
-    """Keep `endpoint` for us: the socket that holds it, and the endpoint with its port (chosen now if it was 0)."""
-    # Without SO_REUSEPORT first: with it we would quietly share the port with another relay of the same user.
-    with _socket(endpoint) as probe:
-        try:
-            probe.bind((endpoint.host, endpoint.port))
-        except OSError as error:
-            raise CannotListen(_in_words(endpoint, error)) from error
-    held = bind(endpoint)
-    return held, Endpoint(endpoint.host, held.getsockname()[1])
 
 
 def _socket(endpoint: Endpoint) -> socket.socket:

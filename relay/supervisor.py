@@ -1,4 +1,4 @@
-"""The supervisor: starts the workers, replaces the dead, passes signals on, and does nothing else.
+"""The supervisor: starts the workers, replaces the dead, reloads, and does nothing else.
 
 It has no event loop, no thread, no database connection and no mail, so there is little in
 it that can fail; whatever can fail happens in its children. Workers are made by `os.fork`
@@ -6,13 +6,18 @@ and not by starting the program anew: nothing exists yet that a fork could break
 workers share the memory of the code that was loaded once, and a worker replaced after an
 upgrade runs the same code as its brothers, not what half an upgrade has left on disk.
 
-    reserve the addresses → prepare (a child) → start N workers → all ready: one line → wait for signals
+    lock data_dir → open the doors → prepare (a child) → start N workers → all ready: one line → wait for signals
 
 A dead worker is replaced at once, and more and more slowly if it dies again and again;
-one that cannot even start makes the supervisor give up. SIGHUP reloads. SIGTERM or SIGINT:
-the workers finish what is in hand; a second one, or the end of the grace time, kills them
-(nothing accepted is lost by that). Workers get SIGTERM from the supervisor alone, ignore
-the terminal's SIGINT, and are killed by the kernel if the supervisor dies.
+one that cannot even start makes the supervisor give up. One that gives no sign of life
+for a minute hangs, and is killed.
+
+SIGHUP reloads: the configuration is read and checked, and each worker goes as soon as
+one with the new configuration is ready in its place. Whatever is wrong with the new
+configuration is said, and the old one stays. SIGTERM or SIGINT: the workers finish what
+is in hand; a second one, or the end of the grace time, kills them (nothing accepted is
+lost by that). Workers get SIGTERM from the supervisor alone, ignore the terminal's
+SIGINT, and are killed by the kernel if the supervisor dies.
 
 Ends with 0 after a clean stop, 1 if it could not start or had to kill.
 """
@@ -24,22 +29,23 @@ import selectors
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from relay import systemd
-from relay.child import Signals, end, fork
+from relay import data_dir, systemd
+from relay.child import Signals, call_me, end, fork
 from relay.config import Config, Endpoint
-from relay.listening import CannotListen, reserve
+from relay.config_file import ConfigError, LoadedConfig
+from relay.crew import MARGIN, Crew, Work, Worker, addresses, places
+from relay.listening import CannotListen, Doors
 from relay.log import Log
 
-QUICK = 10.0  # seconds; a worker that lives no longer counts as one that dies at once
 TRIES = 3  # quick deaths before the first readiness until we give up
-PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a worker that keeps dying is replaced
-MARGIN = 2.0  # seconds that a worker has, after the grace time it keeps itself, to close what it has open
+HANG = 60.0  # seconds without a sign of life after which a worker hangs
+LOOKS = 4  # how often we look for signs in that time
 
-Prepare = Callable[[], None]
-Work = Callable[[int, Config, Callable[[], None]], None]
+Prepare = Callable[[Config], None]
+Reload = Callable[[], LoadedConfig]
 
 
 class CannotStart(Exception):
@@ -48,113 +54,99 @@ class CannotStart(Exception):
 
 def run(
     config: Config,
-    prepare: Callable[[Config], None],
+    prepare: Prepare,
     work: Work,
-    finish: Callable[[Config], None],
+    finish: Prepare,
     *,
-    log: Log | None = None,
-    reload: Callable[[], Config] | None = None,
+    warnings: Iterable[object] = (),
+    reload: Reload | None = None,
+    hang: float = HANG,
 ) -> int:
     """Supervise until told to stop; the exit code.
 
-    `prepare(config)` runs once, in a process of its own, before any worker, and `finish(config)` after the last. `work(index, config, ready)`
-    is a worker's whole life: it returns after SIGTERM and has called `ready()` when every
-    listener answered. Either fails by raising. `reload()` reads the configuration again on
-    SIGHUP, for workers started later; if it raises, the old one stays.
+    `prepare(config)` runs once, in a process of its own, before any worker, and
+    `finish(config)` after the last. `work(config, lifeline, doors)` is a worker's whole
+    life: it returns after SIGTERM, has called `lifeline.ready()` when every listener
+    answered, and gives signs of life; `doors` has the bound sockets of the addresses in
+    `config`. Each fails by raising. `reload()` reads the configuration again on SIGHUP
+    (`ConfigError`); without it SIGHUP stops like SIGTERM. `warnings` are logged first.
     """
+    call_me("mailtrail")
     try:
-        log = log or Log(config)
+        log = Log(config)
     except OSError as error:
-        print(f"mailtrail: cannot open the log {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"mailtrail: {_unopened(error)}", file=sys.stderr)
         return 1
     try:
-        with Signals() as signals, contextlib.ExitStack() as kept:
-            config = _reserve(config, kept)
-            code = _Supervisor(config, work, log, signals, reload).serve(lambda: prepare(config))
-            finish(config)
-            return code
-    except (CannotListen, CannotStart) as error:
+        with Signals() as signals, data_dir.held(config.data_dir), contextlib.closing(Doors()) as doors:
+            for warning in warnings:
+                log.warning(str(warning))
+            return _Supervisor(config, work, signals, doors, log, reload, hang).serve(prepare, finish)
+    except (CannotListen, CannotStart, data_dir.InUse) as error:
         log.error(str(error))
         if config.log.file:  # then nobody at the terminal has seen it
             print(f"mailtrail: {error}", file=sys.stderr)
         return 1
-    finally:
-        log.flush()
-
-
-def _reserve(config: Config, kept: contextlib.ExitStack) -> Config:
-    """`config` with real ports, each held by a socket in `kept`."""
-
-    def held(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
-        pairs = [reserve(endpoint) for endpoint in endpoints]
-        for bound, _ in pairs:
-            kept.enter_context(bound)
-        return tuple(endpoint for _, endpoint in pairs)
-
-    submission = config.submission
-    return replace(
-        config,
-        submission=replace(submission, listen=held(submission.listen), listen_tls=held(submission.listen_tls)),
-    )
-
-
-@dataclass
-class _Worker:
-    """One place among the workers, and the process that fills it (`pid` 0: nobody, until `due`)."""
-
-    index: int
-    pid: int = 0
-    ready_fd: int = -1
-    ready: bool = False
-    started_at: float = 0.0
-    due: float = 0.0  # monotonic seconds
-    quick_deaths: int = 0
-    reload: bool = False  # SIGHUP came before it was ready
 
 
 class _Supervisor:
     def __init__(
-        self, config: Config, work: Work, log: Log, signals: Signals, reload: Callable[[], Config] | None
+        self,
+        config: Config,
+        work: Work,
+        signals: Signals,
+        doors: Doors,
+        log: Log,
+        reload: Reload | None,
+        hang: float,
     ) -> None:
-        self._config = config
-        self._work = work
-        self._log = log
         self._signals = signals
+        self._doors = doors
+        self._log = log
         self._reload = reload
-        self._workers = [_Worker(index) for index in range(config.workers or os.cpu_count() or 1)]
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals.reader, selectors.EVENT_READ)
+        self._crew = Crew(work, signals, doors, self._selector, log, hang)
+        self._pause = min(hang / LOOKS, systemd.watchdog() / 2)  # seconds between two looks
+        self._next_look = time.monotonic() + self._pause
         self._announced = False
+        self._changing = False  # to another configuration
+        self._before: Config | None = None  # which one we are leaving; None also when we turn back to it
+        self._again = False  # SIGHUP came meanwhile
         self._stopping = False
-        self._kill_at: float | None = None  # monotonic seconds
         self._failed = False
+        self._config = self._opened(config)
+        self._crew.turn_to(self._config)
 
-    def serve(self, prepare: Prepare) -> int:
-        """From the first preparation to the last worker's end."""
+    def serve(self, prepare: Prepare, finish: Prepare) -> int:
+        """From the preparation to the last worker's end, and what comes after it."""
         if not self._prepared(prepare):
             return 0
         gc.collect()
         gc.freeze()  # what is loaded now is shared by all workers, and no collector writes to it
-        while True:
-            self._start_due()
-            if self._stopping and not any(worker.pid for worker in self._workers):
-                break
-            for event, _ in self._selector.select(self._patience()):
-                if isinstance(event.data, _Worker):
-                    self._is_ready(event.data)
+        while self._crew.workers or not self._stopping:
+            if not self._stopping and self._crew.fill():
+                self._settled()
+            for event, _ in self._selector.select(max(0.0, self._next_moment() - time.monotonic())):
+                if isinstance(event.data, Worker):
+                    self._crew.listen_to(event.data)
             for number in self._signals.arrived():
                 self._hear(number)
-            self._reap()
-            if self._kill_at is not None and time.monotonic() >= self._kill_at:
-                self._kill(f"the grace time of {self._config.grace:g} s is over")
+            for worker, status in self._crew.bury():
+                self._ended(worker, status)
+            self._kill_overdue()
+            self._look()
+        try:
+            finish(self._config)
+        except Exception as error:  # whatever it is, it is told, and the next start cleans up
+            self._log.error("not left in good order", error)
+            self._failed = True
         self._log.note("stopped", clean=not self._failed)
         return 1 if self._failed else 0
 
-    # --- children --------------------------------------------------------------------------------------------
-
     def _prepared(self, prepare: Prepare) -> bool:
         """Run `prepare` in a child; False if we were told to stop meanwhile."""
-        pid = fork(prepare, "prepare", self._signals, self._tell)
+        pid = fork(lambda: prepare(self._config), "prepare", self._signals, self._crew.tell)
         asked = False
         while True:
             self._selector.select()
@@ -170,166 +162,161 @@ class _Supervisor:
             if ended:
                 return True
 
-    def _start_due(self) -> None:
-        for worker in self._workers:
-            if not worker.pid and not self._stopping and worker.due <= time.monotonic():
-                self._start(worker)
+    def _next_moment(self) -> float:
+        return min(self._next_look, self._crew.next_moment())
 
-    def _start(self, worker: _Worker) -> None:
-        reader, writer = os.pipe()
+    def _settled(self) -> None:
+        """Every place has its worker."""
+        if not self._announced:
+            self._announced = True
+            self._say("ready")
+        if self._changing:
+            self._changed()
+        if self._again and self._reload:
+            self._again = False
+            self._start_reload(self._reload)
 
-        def live() -> None:
-            self._selector.close()
-            os.close(reader)
-            self._work(worker.index, self._config, lambda: _say_ready(writer))
-
-        try:
-            worker.pid = fork(live, f"{worker.index}", self._signals, self._tell)
-        except OSError as error:  # no memory, too many processes: not a reason to give up those that work
-            os.close(reader)
-            worker.due = time.monotonic() + PAUSES[-1]
-            self._log.warning("cannot start a worker", index=worker.index, reason=error.strerror)
-            return
-        finally:
-            os.close(writer)
-        worker.ready_fd, worker.ready, worker.reload = reader, False, False
-        worker.started_at = time.monotonic()
-        self._selector.register(reader, selectors.EVENT_READ, worker)
-
-    def _tell(self, name: str, error: BaseException) -> None:
-        """In a child: why it ends. The parent's log bears the parent's pid, so this is another."""
-        log = Log(self._config)
-        log.error(f"worker {name} failed" if name.isdigit() else f"{name} failed", error)
-        log.close()
-
-    def _is_ready(self, worker: _Worker) -> None:
-        said = os.read(worker.ready_fd, 1)
-        self._hang_up(worker)
-        if not said:  # it ended without a word
-            return
-        worker.ready = True
-        if worker.reload:
-            _send(worker, signal.SIGHUP)
-        if self._announced:
-            self._log.note("worker replaced", index=worker.index, worker_pid=worker.pid)
-        elif all(each.ready for each in self._workers) and not self._stopping:
-            self._announce()
-
-    def _announce(self) -> None:
-        self._announced = True
+    def _say(self, what: str) -> None:
         submission = self._config.submission
         self._log.note(
-            "ready",
+            what,
             hostname=self._config.hostname,
             submission=_several(submission.listen),
             submission_tls=_several(submission.listen_tls),
-            workers=len(self._workers),
+            workers=places(self._config),
         )
-        systemd.notify("READY=1", f"STATUS=accepting mail with {len(self._workers)} workers")
+        systemd.notify("READY=1", f"STATUS=accepting mail with {places(self._config)} workers")
 
-    def _hang_up(self, worker: _Worker) -> None:
-        if worker.ready_fd >= 0:
-            self._selector.unregister(worker.ready_fd)
-            os.close(worker.ready_fd)
-            worker.ready_fd = -1
-
-    def _reap(self) -> None:
-        """Bury every child that has ended; as process 1 of a container, those of others too."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            for worker in self._workers:
-                if worker.pid == pid:
-                    self._ended(worker, status)
-
-    def _ended(self, worker: _Worker, status: int) -> None:
-        self._hang_up(worker)
-        pid, worker.pid = worker.pid, 0
+    def _ended(self, worker: Worker, status: int) -> None:
+        bad = os.waitstatus_to_exitcode(status) != 0
         if self._stopping:
-            # SIGTERM itself ends a worker that has not come as far as to listen for it.
-            self._failed |= os.waitstatus_to_exitcode(status) not in (0, -signal.SIGTERM)
-            return
-        quick = time.monotonic() - worker.started_at < QUICK
-        worker.quick_deaths = worker.quick_deaths + 1 if quick else 0
-        pause = PAUSES[min(worker.quick_deaths, len(PAUSES)) - 1] if quick else 0.0
-        worker.due = time.monotonic() + pause
-        if not self._announced and worker.quick_deaths >= TRIES:
-            reason = f"worker {worker.index} ended {TRIES} times before it was ready, the last time with {end(status)}"
-            self._log.error(f"giving up, {reason}")
+            # SIGTERM itself ends a worker that has not come as far as to listen for it. A kill of ours is counted.
+            self._failed |= os.waitstatus_to_exitcode(status) not in (0, -signal.SIGTERM, -signal.SIGKILL)
+        elif not worker.stays:
+            if bad and worker.ready:
+                self._log.warning("worker died at its end", number=worker.number, end=end(status))
+        elif self._before and not worker.ready and worker.config is self._config:
+            self._turn_back(self._before, f"worker {worker.number} ended with {end(status)} before it was ready")
+        elif not self._announced and worker.place.quick_deaths >= TRIES - 1:
+            again = f"a worker ended {TRIES} times before it was ready"
+            self._log.error(f"giving up, {again}, the last time with {end(status)}")
             self._failed = True
             self._stop()
         else:
-            again = f"in {pause:g} s" if pause else "now"
-            self._log.warning("worker died", index=worker.index, worker_pid=pid, end=end(status), replaced=again)
+            self._crew.replace(worker, status)
 
-    # --- signals ---------------------------------------------------------------------------------------------
+    def _look(self) -> None:
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + self._pause
+            if self._crew.look(self._pause):
+                systemd.notify("WATCHDOG=1")
+
+    # --- stopping --------------------------------------------------------------------------------------------
 
     def _hear(self, number: int) -> None:
-        if number == signal.SIGHUP and not self._stopping:
-            self._reload_all()
-        elif number in (signal.SIGTERM, signal.SIGINT):
+        if number == signal.SIGHUP and self._reload:
+            self._start_reload(self._reload)
+        elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if self._stopping:
-                self._kill(f"{signal.Signals(number).name} came again")
+                self._kill(list(self._crew.workers.values()), f"{signal.Signals(number).name} came again")
             else:
                 self._log.note("stopping", signal=signal.Signals(number).name, grace=f"{self._config.grace:g}s")
                 self._stop()
 
     def _stop(self) -> None:
         self._stopping = True
-        self._kill_at = time.monotonic() + self._config.grace + MARGIN
         systemd.stopping(self._config.grace + 2 * MARGIN)
-        for worker in self._workers:
-            _send(worker, signal.SIGTERM)
+        self._doors.close()
+        self._crew.dismiss()
 
-    def _kill(self, why: str) -> None:
-        self._kill_at = None
+    def _kill_overdue(self) -> None:
+        late = self._crew.overdue()
+        if late and self._stopping:
+            self._kill(late, f"the grace time of {self._config.grace:g} s is over")
+        for worker in late:
+            if worker.kill():
+                self._log.warning("worker did not finish within its grace time, killed", number=worker.number)
+
+    def _kill(self, workers: list[Worker], why: str) -> None:
         self._failed = True
-        self._log.warning(f"leaving at once, {why}", workers=sum(1 for worker in self._workers if worker.pid))
-        for worker in self._workers:
-            _send(worker, signal.SIGKILL)
+        self._log.warning(f"leaving at once, {why}", workers=len(workers))
+        for worker in workers:
+            worker.kill()
 
-    def _reload_all(self) -> None:
+    # --- reloading -------------------------------------------------------------------------------------------
+
+    def _start_reload(self, reload: Reload) -> None:
+        """Read and check; whatever is wrong with the new configuration, the old one works."""
+        if self._changing or not self._announced:
+            self._again = True
+            return
         systemd.reloading()
         self._log.reopen()
-        if self._reload:
-            try:
-                self._config = _with_ports(self._reload(), self._config)
-            except Exception as error:  # whatever is wrong with the new configuration, the old one works
-                self._log.error("not reloaded, the old configuration stays", error)
-        for worker in self._workers:
-            worker.reload = True
-            if worker.ready:
-                _send(worker, signal.SIGHUP)
-        self._log.note("reloaded")
+        try:
+            loaded = reload()
+            fresh = self._opened(self._within_reach(loaded.config))
+            log = Log(fresh)
+        except ConfigError as error:
+            self._not_reloaded(*error.problems)
+        except CannotListen as error:
+            self._not_reloaded(error)
+        except OSError as error:
+            self._not_reloaded(_unopened(error))
+        except Exception as error:  # a mistake of ours in reading it is no reason to end
+            self._not_reloaded(f"{type(error).__name__}: {error}")
+        else:
+            self._log.close()
+            self._log = self._crew.log = log
+            for warning in loaded.warnings:
+                log.warning(str(warning))
+            self._changing, self._before, self._config = True, self._config, fresh
+            self._crew.turn_to(fresh)
+
+    def _not_reloaded(self, *reasons: object) -> None:
+        for reason in reasons:
+            self._log.error(f"not reloaded, the old configuration stays: {reason}")
+        self._doors.keep(addresses(self._config), places(self._config))
         systemd.notify("READY=1")
 
-    def _patience(self) -> float | None:
-        """Seconds until something is to be done without being asked; None: never."""
-        moments = [worker.due for worker in self._workers if not worker.pid and not self._stopping]
-        if self._kill_at is not None:
-            moments.append(self._kill_at)
-        return max(0.0, min(moments) - time.monotonic()) if moments else None
+    def _within_reach(self, config: Config) -> Config:
+        """`config` but for what only a restart can change."""
+        old = self._config
+        for name, there in (("data_dir", config.data_dir), ("database.url", config.database_url)):
+            if there != (old.data_dir if name == "data_dir" else old.database_url):
+                self._log.warning(f"{name} has changed, and stays as it was until the relay is restarted")
+        return replace(config, data_dir=old.data_dir, database_url=old.database_url)
 
+    def _opened(self, config: Config) -> Config:
+        """`config` with real ports, whose doors are ours. Raises `CannotListen`."""
+        real = self._doors.open(addresses(config), places(config))
+        plain = len(config.submission.listen)
+        submission = replace(config.submission, listen=tuple(real[:plain]), listen_tls=tuple(real[plain:]))
+        return replace(config, submission=submission)
 
-def _with_ports(fresh: Config, old: Config) -> Config:
-    """A reloaded configuration; where we listen stays as it is until the next start."""
-    submission = replace(fresh.submission, listen=old.submission.listen, listen_tls=old.submission.listen_tls)
-    return replace(fresh, submission=submission)
+    def _turn_back(self, before: Config, why: str) -> None:
+        """The new configuration is good to read and not to work with."""
+        self._not_reloaded(f"{why}, the line before says why")
+        for worker in self._crew.staying():
+            if not worker.ready:
+                self._crew.send_away(worker)
+        self._config, self._before = before, None
+        self._crew.turn_to(before)
 
-
-def _send(worker: _Worker, number: signal.Signals) -> None:
-    if worker.pid:  # not yet buried, so the number is still its own
-        os.kill(worker.pid, number)
-
-
-def _say_ready(writer: int) -> None:
-    os.write(writer, b"r")
-    os.close(writer)
+    def _changed(self) -> None:
+        """All workers have the same configuration again; what is not in it can go."""
+        self._doors.keep(addresses(self._config), places(self._config))
+        for worker in self._crew.staying():
+            if worker.place.index >= places(self._config):
+                self._crew.send_away(worker)
+        self._changing = False
+        if self._before:
+            self._before = None
+            self._say("reloaded")
 
 
 def _several(endpoints: tuple[Endpoint, ...]) -> str | None:
     return " ".join(map(str, endpoints)) or None
+
+
+def _unopened(error: OSError) -> str:
+    return f"cannot open the log {error.filename}: {error.strerror}"

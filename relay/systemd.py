@@ -4,6 +4,7 @@ Does nothing where nobody asked to be told (`$NOTIFY_SOCKET`), and never raises:
 that cannot report is still a relay.
 """
 
+import math
 import os
 import socket
 import time
@@ -32,3 +33,10 @@ def reloading() -> None:
 def stopping(seconds: float) -> None:
     """We are going, and may take so many seconds about it."""
     notify("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}", "STATUS=finishing what is in hand")
+
+
+def watchdog() -> float:
+    """The seconds within which systemd wants to hear `WATCHDOG=1` (WatchdogSec=); infinity where it does not."""
+    asked = os.environ.get("WATCHDOG_USEC", "")
+    ours = os.environ.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
+    return int(asked) / 1_000_000 if ours and asked.isdecimal() and int(asked) else math.inf

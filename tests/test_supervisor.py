@@ -8,7 +8,9 @@ import shutil
 import signal
 import socket
 import subprocess
-from contextlib import AbstractAsyncContextManager
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,12 @@ from tests.parts.program import ROOT, Program, running
 READY = r"postfix-relay/relay\[\d+\]: ready: hostname=relay\.test, submission=127\.0\.0\.1:(\d+), workers=2$"
 
 
-def little_relay(env: dict[str, str] | None = None, **settings: object) -> AbstractAsyncContextManager[Program]:
-    return running("-m", "tests.parts.little_relay", json.dumps(settings), env=env)
+@asynccontextmanager
+async def little_relay(env: dict[str, str] | None = None, **settings: object) -> AsyncIterator[Program]:
+    with tempfile.TemporaryDirectory() as data_dir:
+        described = json.dumps({"data_dir": data_dir} | settings)
+        async with running("-m", "tests.parts.little_relay", described, env=env) as program:
+            yield program
 
 
 async def port_of(program: Program) -> int:
@@ -29,10 +35,10 @@ async def port_of(program: Program) -> int:
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[int, int]:
-    """Which worker is at the other end: its index and its pid."""
+    """Which worker is at the other end: its number and its pid."""
     writer.write(b"who?\n")
-    index, pid = (await reader.readline()).split()
-    return int(index), int(pid)
+    number, pid = (await reader.readline()).split()
+    return int(number), int(pid)
 
 
 async def test_all_workers_share_the_port_that_the_ready_line_names() -> None:
@@ -42,8 +48,8 @@ async def test_all_workers_share_the_port_that_the_ready_line_names() -> None:
         seen: dict[int, int] = {}
         while len(seen) < 2:  # the kernel spreads connections by their ports
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            index, pid = await ask(reader, writer)
-            seen[index] = pid
+            number, pid = await ask(reader, writer)
+            seen[number] = pid
             writer.close()
         assert set(seen) == {0, 1}
         assert set(seen.values()) == set(program.children)
@@ -52,7 +58,7 @@ async def test_all_workers_share_the_port_that_the_ready_line_names() -> None:
 
 
 async def test_a_killed_worker_is_replaced() -> None:
-    """A worker that dies is named with its end and replaced under its index; the others go on; ready is said once."""
+    """A worker that dies is named and replaced, under a new number; the others go on; ready is said once."""
     async with little_relay() as program:
         await port_of(program)
         victim, other = program.children
@@ -61,9 +67,8 @@ async def test_a_killed_worker_is_replaced() -> None:
         replaced = await program.line("worker replaced")
         assert f"worker_pid={victim}" in died
         assert "end=SIGKILL" in died
-        index = re.search(r"index=(\d)", died)
-        assert index
-        assert index[0] in replaced
+        assert re.search(r"number=[01], ", died)
+        assert "number=2, " in replaced
         assert other in program.children
         assert victim not in program.children
         assert len(program.children) == 2
@@ -76,10 +81,10 @@ async def test_sigterm_lets_workers_finish_what_is_in_hand() -> None:
     async with little_relay() as program:
         port = await port_of(program)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        index, pid = await ask(reader, writer)
+        number, pid = await ask(reader, writer)
         program.send(signal.SIGTERM)
         await program.line("worker finishes", count=2)
-        assert await ask(reader, writer) == (index, pid)
+        assert await ask(reader, writer) == (number, pid)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
         writer.close()
@@ -132,7 +137,7 @@ async def test_workers_that_cannot_start_make_it_give_up() -> None:
     async with little_relay(behaviour="failing", workers=1) as program:
         assert await program.exit_code() == 1
         assert program.matching(r'error: worker 0 failed: exception="ValueError: the cellar is flooded", at="little_')
-        assert program.matching("error: giving up, worker 0 ended 3 times before it was ready, .* exit code 1")
+        assert program.matching("error: giving up, a worker ended 3 times before it was ready, .* exit code 1")
         assert not program.matching("ready: |Traceback")
 
 
@@ -151,24 +156,6 @@ async def test_sigterm_during_the_preparation_is_a_clean_stop() -> None:
         await program.line("preparing")
         assert await program.stop() == 0
         assert not program.matching("worker")
-
-
-async def test_sighup_reloads_the_workers_and_opens_the_log_anew(tmp_path: Path) -> None:
-    """SIGHUP reaches every worker; what is logged after it goes to a file of the configured name."""
-    log = tmp_path / "mail.log"
-    door = notify_socket(tmp_path)
-    async with little_relay({"NOTIFY_SOCKET": str(tmp_path / "notify")}, log=str(log)) as program:
-        await told(door, "READY=1")
-        log.rename(tmp_path / "mail.log.1")
-        program.send(signal.SIGHUP)
-        await told(door, "RELOADING=1")
-        await told(door, "READY=1")
-        assert await program.stop() == 0
-    door.close()
-    new = log.read_text()
-    assert new.count("worker reloaded") == 2
-    assert "ready: " not in new
-    assert "ready: " in (tmp_path / "mail.log.1").read_text()
 
 
 async def test_systemd_is_told() -> None:
@@ -202,7 +189,7 @@ async def test_a_second_relay_does_not_share_the_port_of_the_first() -> None:
         port = await port_of(first)
         async with little_relay(listen=f"127.0.0.1:{port}") as second:
             assert await second.exit_code() == 1
-            assert second.matching(f'cannot listen on 127.0.0.1:{port} — already used by "mailtrail ')
+            assert second.matching(f'cannot listen on 127.0.0.1:{port} — already used by "mailtrail" ')
 
 
 async def test_an_address_of_another_machine_is_an_error_in_words() -> None:
@@ -219,6 +206,73 @@ async def test_a_log_that_cannot_be_opened_is_an_error_in_words(tmp_path: Path) 
         assert program.lines == [
             f"mailtrail: cannot open the log {tmp_path}/missing/mail.log: No such file or directory"
         ]
+
+
+async def test_a_second_relay_does_not_work_in_the_same_data_directory(tmp_path: Path) -> None:
+    """Of two relays with one data_dir the second ends in words, whatever their ports; a crash locks nobody out."""
+    async with little_relay(data_dir=str(tmp_path)) as first:
+        await port_of(first)
+        async with little_relay(data_dir=str(tmp_path), prepare="waiting") as second:
+            assert await second.exit_code() == 1
+            assert second.matching(
+                rf"error: another relay \(pid {first.pid}\) already works in {tmp_path}\. Fix: stop it"
+            )
+            assert len(second.lines) == 1
+        await first.kill()
+    async with little_relay(data_dir=str(tmp_path)) as third:
+        await port_of(third)
+
+
+async def test_a_data_directory_that_cannot_be_used_is_an_error_in_words(tmp_path: Path) -> None:
+    """Where data_dir cannot be made the program ends with 1 and says why."""
+    (tmp_path / "file").touch()
+    async with little_relay(data_dir=str(tmp_path / "file" / "data")) as program:
+        assert await program.exit_code() == 1
+        assert program.matching(rf"error: cannot use data_dir {tmp_path}/file/data: Not a directory")
+        assert len(program.lines) == 1
+
+
+async def test_a_worker_that_hangs_is_killed_and_replaced() -> None:
+    """A worker whose event loop stands still gives no sign of life: it is killed; who knocks meanwhile is served."""
+    async with little_relay(workers=1, hang=2) as program:
+        port = int((await program.line("ready: ")).partition("127.0.0.1:")[2].partition(",")[0])
+        (pid,) = program.children
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"hang\n")
+        await program.line("worker stands still")
+        reader, late = await asyncio.open_connection("127.0.0.1", port)
+        late.write(b"who?\n")
+        await program.line(f"error: worker hangs, killing it: number=0, worker_pid={pid}")
+        await program.line("worker died: .*end=SIGKILL")
+        assert (await reader.readline()).startswith(b"1 ")
+        writer.close()
+        late.close()
+        assert await program.stop() == 0
+
+
+async def test_systemd_hears_that_all_workers_live(tmp_path: Path) -> None:
+    """WATCHDOG=1 comes while every place has a worker that gives signs of life, and stays away while one hangs."""
+    door = notify_socket(tmp_path)
+    env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+    async with little_relay(env, workers=1, hang=4) as program:
+        port = int((await program.line("ready: ")).partition("127.0.0.1:")[2].partition(",")[0])
+        await told(door, "WATCHDOG=1")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await ask(reader, writer)
+        writer.write(b"hang\n")
+        await program.line("worker hangs")
+        heard = 0
+        while True:  # what came before it hung, and hardly more
+            try:
+                heard += b"WATCHDOG=1" in door.recv(4096)
+            except BlockingIOError:
+                break
+        assert heard < 10
+        await program.line("worker replaced")
+        await told(door, "WATCHDOG=1")
+        writer.close()
+        assert await program.stop() == 0
+    door.close()
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")

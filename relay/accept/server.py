@@ -14,7 +14,7 @@ Fails with `OSError` where a port or a certificate file cannot be had.
 import asyncio
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from relay.accept.conversation import TLS_HANDSHAKE
 from relay.accept.credentials import Logins
@@ -105,22 +105,21 @@ async def serve_submission(
     log: SessionLog,
     *,
     logins: Logins | None = None,
-    sockets: Sequence[socket.socket] = (),
+    doors: Mapping[Endpoint, socket.socket] | None = None,
 ) -> Server:
-    """Listen on every endpoint of `[submission]`, and on `sockets` (plain, with STARTTLS). Raises `OSError`."""
+    """Listen on every endpoint of `[submission]`; for one in `doors` on the bound socket there. Raises `OSError`."""
     settings = config.submission
     certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
     if settings.listen_tls and not certificate:
         raise OSError("submission.listen_tls needs submission.tls_certificate")
     gate = Gate(config, log, submission.store, certificate)
     server = Server(gate, submission, logins or Logins(submission.store))
+    opened = doors or {}
     try:
         for endpoint in settings.listen:
-            await server.listen(endpoint)
+            await server.listen(opened.get(endpoint, endpoint))
         for endpoint in settings.listen_tls:
-            await server.listen(endpoint, certificate.context if certificate else None)
-        for opened in sockets:
-            await server.listen(opened)
+            await server.listen(opened.get(endpoint, endpoint), certificate.context if certificate else None)
     except BaseException:  # half a service is none
         server.refuse_new()
         raise

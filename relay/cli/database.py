@@ -17,6 +17,7 @@ from relay.cli.failures import Failure, Usage
 
 if TYPE_CHECKING:
     from relay.config import Config
+    from relay.config_file import LoadedConfig
     from relay.store import Store
 
 
@@ -26,25 +27,32 @@ ALIVE = 10.0  # seconds; a worker signs more often than that
 
 def configuration(args: argparse.Namespace) -> "Config":
     """The configuration that the general options choose. Raises `Failure` with every error that is in it."""
+    from relay.config_file import ConfigError
+
+    try:
+        return loaded(args).config
+    except ConfigError as error:
+        raise Failure(str(error), config_hint(error.path)) from None
+
+
+def loaded(args: argparse.Namespace) -> "LoadedConfig":
+    """The same with what is doubtful about it. Raises `ConfigError`, or `Usage`."""
     from dataclasses import replace
 
-    from relay.config_file import ConfigError, find_config, load, sandbox_config
+    from relay.config_file import LoadedConfig, find_config, load, sandbox_config
 
     sandbox, data_dir = getattr(args, "sandbox", False), getattr(args, "data_dir", None)
     if sandbox and getattr(args, "config", None):
         raise Usage("--sandbox needs no configuration, and --config names one", "leave one of them out")
     folder = Path(data_dir).absolute() if data_dir else None
     if sandbox:
-        return sandbox_config(folder)
-    path = find_config(getattr(args, "config", None))
-    try:
-        config = load(path).config
-    except ConfigError as error:
-        raise Failure(str(error), _config_hint(path)) from None
-    return replace(config, data_dir=folder) if folder else config
+        return LoadedConfig(sandbox_config(folder), (), Path())
+    found = load(find_config(getattr(args, "config", None)))
+    return replace(found, config=replace(found.config, data_dir=folder)) if folder else found
 
 
-def _config_hint(path: Path) -> str:
+def config_hint(path: Path) -> str:
+    """What to type when the configuration there cannot be used."""
     if path.exists():
         return f"correct {path}, then: mailtrail config check --config {path}"
     return "mailtrail --sandbox … works without a configuration; --config FILE names one"

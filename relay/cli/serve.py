@@ -1,14 +1,11 @@
 """`mailtrail serve`: the relay itself. SIGTERM stops it cleanly, SIGHUP reads the configuration again."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from relay.cli.arguments import Parser
-from relay.cli.database import configuration
+from relay.cli.database import config_hint, loaded
+from relay.cli.failures import Failure
 from relay.cli.screen import Screen
-
-if TYPE_CHECKING:
-    from relay.config import Config
 
 
 def add(noun: Parser) -> None:
@@ -28,9 +25,18 @@ def add(noun: Parser) -> None:
 def serve(args: argparse.Namespace, screen: Screen) -> int:
     """`serve`: returns when the relay has stopped."""
     from relay import service, supervisor
+    from relay.config_file import ConfigError
 
-    def reload() -> "Config":
-        return configuration(args)
-
-    config = configuration(args)
-    return supervisor.run(config, service.prepare, service.work, service.finish, reload=reload)
+    try:
+        found = loaded(args)
+    except ConfigError as error:
+        raise Failure(str(error), config_hint(error.path)) from None
+    return supervisor.run(
+        found.config,
+        service.prepare,
+        service.work,
+        service.finish,
+        warnings=found.warnings,
+        # The sandbox has nothing to read again: with its terminal it ends.
+        reload=None if found.config.sandbox else lambda: loaded(args),
+    )

@@ -1,39 +1,36 @@
 """The supervisor with workers that have no mail: `python -m tests.parts.little_relay '{"listen": …}'`.
 
-A worker answers every line of a connection with its index and pid. Settings (JSON):
-`behaviour` "polite" (at SIGTERM: no new connections, the open ones are finished), "busy"
-(something in hand never ends), "failing" (raises before it is ready); `prepare` "", "failing", "waiting".
+A worker answers every line of a connection with its number and pid; after the line "hang" its
+event loop stands still. Settings (JSON): `behaviour` "polite" (at SIGTERM: no new connections,
+the open ones are finished), "busy" (something in hand never ends), "failing" (raises before it
+is ready); `prepare` "", "failing", "waiting"; `reload`, a file whose settings SIGHUP puts over these.
 """
 
 import asyncio
 import json
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from relay.config import Config, Endpoint, LogSection, Submission
-from relay.listening import bind
+from relay.config_file import ConfigError, LoadedConfig, Problem
+from relay.lifeline import Lifeline
 from relay.log import Log
-from relay.supervisor import run
+from relay.supervisor import HANG, run
 
 
 def main(settings: dict[str, Any]) -> int:
-    host, _, port = settings.get("listen", "127.0.0.1:0").rpartition(":")
-    config = Config(
-        hostname="relay.test",
-        workers=settings.get("workers", 2),
-        grace=settings.get("grace", 3600.0),
-        submission=Submission(listen=(Endpoint(host, int(port)),)),
-        log=LogSection(file=Path(settings["log"]) if "log" in settings else None),
-    )
-
-    def work(index: int, config: Config, ready: Callable[[], None]) -> None:
+    def work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, socket.socket]) -> None:
         if settings.get("behaviour") == "failing":
             raise ValueError("the cellar is flooded")
-        asyncio.run(serve(index, config, ready, ends=settings.get("behaviour") != "busy"))
+        uvloop.run(serve(config, lifeline, doors, ends=settings.get("behaviour") != "busy"))
 
     def prepare() -> None:
         match settings.get("prepare"):
@@ -43,20 +40,42 @@ def main(settings: dict[str, Any]) -> int:
                 print("preparing", flush=True)
                 signal.pause()
 
-    return run(config, lambda _: prepare(), work, lambda _: None)
+    def reload() -> LoadedConfig:
+        file = Path(settings["reload"])
+        try:
+            settings.update(json.loads(file.read_text()))
+        except json.JSONDecodeError as error:
+            raise ConfigError(file, (Problem("", "is no JSON"), Problem("", error.msg))) from error
+        return LoadedConfig(configured(settings), (), file)
+
+    return run(
+        configured(settings),
+        lambda _: prepare(),
+        work,
+        lambda _: None,
+        reload=reload if "reload" in settings else None,
+        hang=settings.get("hang", HANG),
+    )
 
 
-async def serve(index: int, config: Config, ready: Callable[[], None], *, ends: bool) -> None:
+def configured(settings: Mapping[str, Any]) -> Config:
+    pairs = [address.rpartition(":") for address in settings.get("listen", "127.0.0.1:0").split()]
+    return Config(
+        hostname="relay.test",
+        data_dir=Path(settings["data_dir"]),
+        workers=settings.get("workers", 2),
+        grace=settings.get("grace", 3600.0),
+        submission=Submission(listen=tuple(Endpoint(host, int(port)) for host, _, port in pairs)),
+        log=LogSection(file=Path(settings["log"]) if "log" in settings else None),
+    )
+
+
+async def serve(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, socket.socket], *, ends: bool) -> None:
     log = Log(config)
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
-
-    def reload() -> None:
-        log.reopen()
-        log.note("worker reloaded", index=index)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    alive = asyncio.create_task(lifeline.keep())
     talks: set[asyncio.Task[None]] = set()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,21 +83,29 @@ async def serve(index: int, config: Config, ready: Callable[[], None], *, ends: 
         assert task
         talks.add(task)
         try:
-            while await reader.readline():
-                writer.write(f"{index} {os.getpid()}\n".encode())
+            while line := await reader.readline():
+                if line == b"hang\n":
+                    log.note("worker stands still")
+                    log.flush()
+                    threading.Event().wait()
+                writer.write(f"{lifeline.number} {os.getpid()}\n".encode())
         finally:
             writer.close()
             talks.discard(task)
 
-    server = await asyncio.start_server(talk, sock=bind(config.submission.listen[0]))
-    ready()
+    servers = [await asyncio.start_server(talk, sock=doors[endpoint]) for endpoint in config.submission.listen]
+    lifeline.ready()
     await stopping.wait()
-    server.close()
-    log.note("worker finishes", index=index)
+    for server in servers:
+        server.close()
+    for _ in range(10):  # turns of the loop, until whoever was let in last is in `talks`
+        await asyncio.sleep(0)
+    log.note("worker finishes", number=lifeline.number)
     while talks or not ends:
         await asyncio.wait(talks or {asyncio.ensure_future(loop.create_future())})
-    log.note("worker ends", index=index)
+    log.note("worker ends", number=lifeline.number)
     log.flush()
+    alive.cancel()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,90 @@
+"""One worker, run for real: what operators did is in the log, once; warnings are said; stopping leaves no traceback."""
+
+import asyncio
+import re
+import signal
+import smtplib
+from pathlib import Path
+
+from relay.event import Action
+from relay.log_actions import NAMED, log_actions
+from tests.parts.program import Relay, command, relay
+from tests.parts.written_log import ID, Written
+
+
+async def submitted(program: Relay, recipient: str) -> str:
+    """Hand in a message; its queue id."""
+    host, port = program.submission
+
+    def send() -> None:
+        with smtplib.SMTP(host, port) as client:
+            client.sendmail("a@relay.test", [recipient, f"2{recipient}"], "Subject: x\r\n\r\nx\r\n")
+
+    before = len(program.matching(r"nrcpt=2"))
+    await asyncio.to_thread(send)
+    line = await program.line(r"nrcpt=2", count=before + 1)
+    found = re.search(r": (\w{12}): from=", line)
+    assert found
+    return found[1]
+
+
+async def test_what_operators_do_is_in_the_log_once(tmp_path: Path) -> None:
+    """A command of another process becomes one admin line a message, with who and why, whoever does the chores."""
+    async with relay(tmp_path, {"workers": 2, "delivery": {"routes": {"*": "127.0.0.1:1"}}}) as program:
+        queue_id = await submitted(program, "ada@x.test")
+        config = str(tmp_path / "config.toml")
+        code, _, said = await command(
+            "queue", "hold", queue_id, "--reason", "asked, twice", "--yes", "--config", config
+        )
+        assert code == 0, said
+        line = await program.line(rf"/admin\[\d+\]: {queue_id}: action=hold, by=\w+")
+        assert line.endswith('recipients=2, reason="asked, twice"')
+        program.send(signal.SIGHUP)
+        await program.line("reloaded: ")
+        code, _, said = await command("queue", "release", queue_id, "--yes", "--config", config)
+        assert code == 0, said
+        await program.line(rf"/admin\[\d+\]: {queue_id}: action=release, by=\w+, recipients=2$")
+        assert await program.stop() == 0
+        assert len(program.matching(r"/admin\[")) == 2
+
+
+async def test_what_was_done_while_the_relay_was_down_is_told_by_the_next(tmp_path: Path) -> None:
+    """The log has every action, even those of commands that ran beside no relay."""
+    config = str(tmp_path / "config.toml")
+    async with relay(tmp_path, {"delivery": {"routes": {"*": "127.0.0.1:1"}}}) as program:
+        queue_id = await submitted(program, "ada@x.test")
+        assert await program.stop() == 0
+    assert (await command("queue", "cancel", queue_id, "--yes", "--config", config))[0] == 0
+    async with relay(tmp_path, {"delivery": {"routes": {"*": "127.0.0.1:1"}}}) as program:
+        await program.line(f"{queue_id}: action=cancel")
+        assert await program.stop() == 0
+
+
+def test_an_action_on_many_messages_does_not_flood_the_log(tmp_path: Path) -> None:
+    """The first hundred messages have a line of their own, all others one line together with their number."""
+    written = Written(tmp_path)
+    log_actions(
+        written.log, [Action("hold", ID, "anna", 2, number, {"reason": "price"}) for number in range(NAMED + 40)]
+    )
+    assert len(written.lines) == NAMED + 1
+    assert written.last == "admin: hold: by=anna, more=40, recipients=80, reason=price"
+
+
+async def test_what_is_doubtful_in_the_configuration_is_said_at_the_start_and_at_each_reload(tmp_path: Path) -> None:
+    """Warnings of the configuration are warning lines of the log."""
+    async with relay(tmp_path, {"hostname": "nodots"}) as program:
+        assert len(program.matching(r'warning: line 1: hostname: "nodots" is no full name')) == 1
+        program.send(signal.SIGHUP)
+        await program.line("reloaded: ")
+        assert len(program.matching(r"warning: line 1: hostname: ")) == 2
+        assert await program.stop() == 0
+
+
+async def test_a_stop_that_is_asked_for_twice_leaves_no_traceback(tmp_path: Path) -> None:
+    """SIGTERM and Ctrl-C right after ready, and twice, leave no traceback and no process behind."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        async with relay(tmp_path, {"workers": 2}) as program:
+            program.send_group(number)
+            program.send_group(number)
+            assert await program.exit_code() in (0, 1)
+            assert not program.matching("Traceback|KeyboardInterrupt|Exception")
