@@ -85,16 +85,18 @@ class Carrier:
             copy = render(delivery, content)
             simulated = simulator.answer(delivery.recipient, delivery.attempt, sandbox=self._sandbox)
             if simulated is not None:
-                return await self._simulate(this, simulated, copy)
+                return await self._simulate(this, simulated, copy, kept)
             return await self._deliver(this, copy, kept)
 
-    async def _simulate(self, this: _Try, fate: simulator.SimulatedReply, copy: bytes) -> Carried:
+    async def _simulate(
+        self, this: _Try, fate: simulator.SimulatedReply, copy: bytes, kept: Connection | None
+    ) -> Carried:
         await asyncio.sleep(fate.delay)
         this.hop = Hop(simulator.HOST, simulator.IP, simulator.PORT)
         this.exchange = fate.play(this.delivery, copy, this.conversation)
         verdict = outcome.judge(this.exchange, more_hops=False)
         assert verdict is not None  # without another hop there is always one
-        return Carried(this.made(), verdict, None)
+        return Carried(this.made(), verdict, kept)
 
     async def _deliver(self, this: _Try, copy: bytes, kept: Connection | None) -> Carried:
         # 1. Where to: known already, or asked now. Nowhere: that is the verdict.

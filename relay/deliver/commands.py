@@ -14,6 +14,7 @@ from relay.delivery import Delivery
 
 # RFC 3461 4: xtext is printable ASCII but "+" and "=", which become +2B and +3D.
 _NOT_XTEXT = re.compile(r"[^!-*,-<>-~]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ def rcpt_command(delivery: Delivery, offers: Offers) -> str:
         command += f" NOTIFY={','.join(sorted(delivery.notify))}"
     # RFC 3461 5.2.1: without ORCPT the relay may supply one, and then it names the address that it received.
     if delivery.orcpt:
-        command += f" ORCPT={delivery.orcpt}"
+        # RFC 6533 3: beyond ASCII it is written as \x{…}, which needs no SMTPUTF8 from any server on the way.
+        command += f" ORCPT={_NOT_ASCII.sub(_embedded, delivery.orcpt)}"
     elif (address := str(delivery.recipient)).isascii():
         command += f" ORCPT=rfc822;{xtext(address)}"
     return command
@@ -106,6 +108,10 @@ def rcpt_command(delivery: Delivery, offers: Offers) -> str:
 def xtext(text: str) -> str:
     """RFC 3461 4: `text` (ASCII) with "+", "=" and what is not printable as hexadecimal."""
     return _NOT_XTEXT.sub(lambda found: f"+{ord(found[0]):02X}", text)
+
+
+def _embedded(found: re.Match[str]) -> str:
+    return f"\\x{{{ord(found[0]):X}}}"
 
 
 def _path(address: Address) -> str:

@@ -1,8 +1,9 @@
 """Contents in memory, within a budget, however much mail is in hand.
 
 What has just been accepted stays here while there is room, so that its delivery need not
-read it back; everything else is read when its attempt begins. Who needs one more content
-than the budget allows waits until another is given back.
+read it back; everything else is read when its attempt begins. What waits for its turn makes
+room for what is read now. Who needs one more content than the budget allows waits until another
+is given back; a small one does not wait, so that big mail in a slow queue holds up little else.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
+
+SMALL = 256  # such a part of the budget never waits for room
 
 
 class Source(Protocol):
@@ -35,6 +38,7 @@ class Contents:
         self._held: dict[str, _Held] = {}
         self._octets = 0
         self._freed = asyncio.Condition()
+        self._loading = 0  # attempts that are reading, or waiting for room to read
 
     def keep(self, queue_id: str, content: bytes, deliveries: int) -> None:
         """Have a content at hand for so many deliveries, if there is room."""
@@ -65,25 +69,42 @@ class Contents:
             yield held.content
         finally:
             held.users -= 1
-            if self._drop_unused(queue_id, held):
-                async with self._freed:
-                    self._freed.notify_all()
+            self._drop_unused(queue_id, held)
+            if self._loading and not held.users:
+                await self._tell()
 
-    def _drop_unused(self, queue_id: str, held: _Held) -> bool:
-        if held.users or held.awaited or self._held.get(queue_id) is not held:
-            return False
-        del self._held[queue_id]
-        self._octets -= len(held.content)
-        return True
+    def _drop_unused(self, queue_id: str, held: _Held) -> None:
+        if not held.users and not held.awaited and self._held.get(queue_id) is held:
+            del self._held[queue_id]
+            self._octets -= len(held.content)
+
+    def _make_room(self, size: int) -> bool:
+        """Is there room for `size` octets, once what nobody reads yet is let go?"""
+        if self._octets + size > self._budget:
+            for queue_id in [queue_id for queue_id, held in self._held.items() if not held.users]:
+                self._octets -= len(self._held.pop(queue_id).content)
+                if self._octets + size <= self._budget:
+                    break
+        return self._octets == 0 or self._octets + size <= self._budget or size * SMALL <= self._budget
+
+    async def _tell(self) -> None:
+        async with self._freed:
+            self._freed.notify_all()
 
     async def _load(self, queue_id: str, size: int) -> _Held | None:
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._octets == 0 or self._octets + size <= self._budget)
-            self._octets += size
+        self._loading += 1
         try:
-            content = await self._source.content(queue_id)
+            async with self._freed:
+                await self._freed.wait_for(lambda: self._make_room(size))
+                self._octets += size
+            try:
+                content = await self._source.content(queue_id)
+            finally:
+                self._octets -= size
         finally:
-            self._octets -= size
+            self._loading -= 1
+            if self._loading:
+                await self._tell()
         if content is None:
             return None
         held = self._held.get(queue_id)  # somebody may have been quicker

@@ -19,7 +19,7 @@ import re
 import ssl
 import time
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from aiosmtplib import SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import MAX_RESPONSE_LENGTH, SMTPProtocol
@@ -186,6 +186,8 @@ class Dialogue:
         """The TLS handshake, straight after connecting or after STARTTLS. RFC 6066 3: an address is no server name."""
         began = time.monotonic()
         self.expect(Step.STARTTLS)
+        if self._wire.transport is None:
+            raise SMTPServerDisconnected("Connection lost")
         named = context.check_hostname or not _is_address(self.hop.host)
         transport = await asyncio.get_running_loop().start_tls(
             cast(asyncio.WriteTransport, self._wire.transport),

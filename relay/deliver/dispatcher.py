@@ -10,10 +10,11 @@ One table says what follows an attempt: `_conclude`.
 """
 
 import asyncio
-import math
+import os
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from relay.compose.dsn import Kind, notice, should_notify
@@ -25,6 +26,7 @@ from relay.deliver.contents import Contents
 from relay.deliver.lane import WAITING_PER_CONNECTION, Lane, Work
 from relay.deliver.limits import share
 from relay.delivery import BOUNCED, Attempt, Delivery, Status, Verdict
+from relay.envelope import Message
 from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.store import Accepted, Store, StoreUnavailable
@@ -35,10 +37,15 @@ LOOK = 0.5  # seconds between two looks for due work that nobody announced
 TICK = 0.5  # seconds between two rounds of renewing and marking
 AT_ONCE = 500  # destinations looked at in one go
 SMALL = 32 * 1024  # octets; contents up to this are read with their claim
+GATHERING = 5.0  # seconds that the workers of one start have to know of each other
 MAX_BLOCK = 3600.0  # seconds for which a silent destination is left alone at most
 
 _INTERNAL = Verdict(
     Status.DEFERRED, "unknown", "4.3.0", "our own mistake while trying this delivery; the log has it; tried again later"
+)
+
+_UNREADABLE = Verdict(
+    Status.DEFERRED, "unknown", "4.3.0", "the content cannot be read from the spool now; tried again later"
 )
 
 
@@ -62,6 +69,9 @@ class Dispatcher:
         self._blocked: dict[str, float] = {}  # by us, until when; the store knows what others have blocked
         self._alive: Sequence[int] = ()
         self._me = -1
+        self._started = time.monotonic()
+        self._expected = config.workers or os.cpu_count() or 1  # workers, until they are known; then 0
+        self._giving_back: set[asyncio.Task[None]] = set()
         self._look_now = asyncio.Event()
         self._backlog = False  # something is due that found no room
         self._stopping = False
@@ -103,12 +113,18 @@ class Dispatcher:
 
     # Claiming.
 
-    def know_workers(self, me: int, alive: Sequence[int]) -> None:
-        """Who shares the limits with us."""
-        if (me, list(alive)) != (self._me, list(self._alive)):
-            self._me, self._alive = me, list(alive)
-            for lane in self._lanes.values():
-                lane.connections = self._share(lane.name)
+    def know_workers(self, me: int, alive: Sequence[int]) -> bool:
+        """Who shares the limits with us. False: not all of our brothers have signed yet; ask again soon."""
+        if time.monotonic() - self._started > GATHERING or len(alive) >= self._expected:
+            self._expected = 0
+        self._me, self._alive = me, list(alive)
+        for lane in self._lanes.values():
+            lane.connections = self._share(lane.name)
+            if lane.connections == 0 and (waiting := lane.take(set(lane.waiting))):  # others carry it now
+                task = asyncio.create_task(self._give_back(waiting), name="giving back")
+                self._giving_back.add(task)
+                task.add_done_callback(self._giving_back.discard)
+        return not self._expected
 
     async def run(self) -> None:
         """Look for due work until stopped."""
@@ -144,6 +160,9 @@ class Dispatcher:
             if room:
                 claimed = await self._store.claim(room)
                 self._backlog |= len(claimed) == sum(room.values())
+                if self._stopping:
+                    await self._store.release(claimed)
+                    return
                 await self._fetch(claimed)
                 self._take(claimed)
             self._backlog |= len(room) < len(due)
@@ -189,7 +208,8 @@ class Dispatcher:
         return lane
 
     def _share(self, name: str) -> int:
-        return share(self._config.delivery.connections_per_destination, name, self._me, self._alive)
+        limit = self._config.delivery.connections_per_destination
+        return share(limit, name, self._me, self._alive, expected=self._expected)
 
     def _is_blocked(self, destination: str) -> bool:
         until = self._blocked.get(destination)
@@ -212,9 +232,15 @@ class Dispatcher:
             raise
         except Exception as error:
             # Our own mistake must cost no mail: the delivery is deferred, and the log says why.
-            self._log.error(f"{delivery.message.queue_id}: an attempt failed by our own mistake", error)
             now = time.time()
-            carried = Carried(Attempt(now, now), _INTERNAL, None)
+            if isinstance(error, StoreUnavailable):
+                self._log.warning(f"{delivery.message.queue_id}: cannot read its content: {error}")
+                carried = Carried(Attempt(now, now), _UNREADABLE, None)
+            else:
+                self._log.error(f"{delivery.message.queue_id}: an attempt failed by our own mistake", error)
+                carried = Carried(Attempt(now, now), _INTERNAL, None)
+            if kept is not None:
+                await kept.close()
         await self._judge_host(carried.verdict, delivery)
         self._settle(work, await self._conclude(work, carried))
         return carried.connection
@@ -241,7 +267,10 @@ class Dispatcher:
         kind = _kind_of_notice(verdict, relayed=carried.relayed, warn=warn)
         notices: tuple[Accepted, ...] = ()
         if kind is not None and should_notify(kind, delivery):
-            notices = (await self._notice(kind, delivery, verdict, attempt),)
+            try:
+                notices = (await self._notice(kind, delivery, verdict, attempt),)
+            except Exception as error:  # the attempt is made: whatever goes wrong now, what came of it must be kept
+                self._log.error(f"{delivery.message.queue_id}: the notice to its sender cannot be made", error)
         return Settlement(
             delivery,
             attempt,
@@ -253,7 +282,7 @@ class Dispatcher:
         )
 
     async def _notice(self, kind: Kind, delivery: Delivery, verdict: Verdict, attempt: Attempt) -> Accepted:
-        async with self._contents.borrow(delivery.message.queue_id, delivery.message.size) as original:
+        async with self._original(delivery.message) as original:
             message, to_sender, content = notice(
                 kind,
                 delivery,
@@ -266,6 +295,18 @@ class Dispatcher:
                 will_retry_until=delivery.message.received_at + self._config.delivery.lifetime,
             )
         return Accepted(message, (to_sender,), content)
+
+    @asynccontextmanager
+    async def _original(self, message: Message) -> AsyncIterator[bytes | None]:
+        """The content of a message whose sender is to be told; waited for while the store cannot be read."""
+        while True:
+            try:
+                async with self._contents.borrow(message.queue_id, message.size) as content:
+                    yield content
+                    return
+            except StoreUnavailable as error:
+                self._log.warning(f"{message.queue_id}: cannot read its content for a notice, trying again: {error}")
+            await asyncio.sleep(1.0)
 
     def _settle(self, work: Work, settlement: Settlement) -> None:
         """Write what came of it; nobody waits, so that the connection can take the next delivery."""
@@ -317,7 +358,7 @@ class Dispatcher:
 
     async def _block(self, destination: str, verdict: Verdict) -> None:
         if not self._is_blocked(destination):  # others of the same lane may have met the same silence
-            self._blocked[destination] = math.inf
+            self._blocked[destination] = self._store.engine.now() + self._config.delivery.retry[0]
             failures = await self._store.failures(destination)
             pause = min(self._config.delivery.retry[0] * 2 ** min(failures, 20), MAX_BLOCK)
             now = self._store.engine.now()
@@ -337,7 +378,9 @@ class Dispatcher:
             self._settle(work, await self._conclude(work, Carried(Attempt(now, now), suspended, None)))
 
     def _drop(self, work: Work) -> None:
-        self._in_hand.pop((work.delivery.message.queue_id, work.delivery.number), None)
+        key = work.delivery.message.queue_id, work.delivery.number
+        if self._in_hand.get(key) is work:  # and not the next attempt, claimed because this one was late
+            del self._in_hand[key]
         lane = self._lane(work.delivery.destination)
         if self._backlog and 2 * lane.room >= lane.connections * WAITING_PER_CONNECTION:
             self._look_now.set()
@@ -394,7 +437,8 @@ class Dispatcher:
         except StoreUnavailable:
             return  # their leases end by themselves
         for work in works:
-            self._in_hand.pop((work.delivery.message.queue_id, work.delivery.number), None)
+            self._contents.forget(work.delivery.message.queue_id)
+            self._drop(work)
 
 
 def _kind_of_notice(verdict: Verdict, *, relayed: bool, warn: bool) -> Kind | None:

@@ -279,6 +279,14 @@ async def test_dsn_parameters_go_on_as_they_came() -> None:
         assert mx.messages[0].rcpt_parameters == ("NOTIFY=FAILURE,SUCCESS ORCPT=rfc822;Other+2BOne@z.test",)
 
 
+async def test_an_original_recipient_beyond_ascii_goes_to_any_server() -> None:
+    """RFC 6533 3: where the transaction is without SMTPUTF8, ORCPT says it in ASCII."""
+    async with FakeMx(ehlo=("DSN", "SMTPUTF8")) as mx:
+        await send(mx, replace(delivery(smtputf8=True), orcpt="utf-8;jörg@bücher.test"))
+        assert mx.messages[0].mail_parameters == ""
+        assert mx.messages[0].rcpt_parameters == (r"ORCPT=utf-8;j\x{F6}rg@b\x{FC}cher.test",)
+
+
 async def test_the_original_recipient_is_named_where_the_client_named_none() -> None:
     """RFC 3461 5.2.1: ORCPT may be supplied, in xtext; NOTIFY may not."""
     async with FakeMx(ehlo=("DSN",)) as mx:

@@ -1,0 +1,112 @@
+"""Contents in memory: within the budget, and never in the way of others."""
+
+import asyncio
+
+import pytest
+
+from relay.deliver.contents import Contents
+from relay.store import StoreUnavailable
+
+
+class Kept:
+    """Contents by queue id, and which were read. `trouble` is raised instead."""
+
+    def __init__(self, **contents: bytes) -> None:
+        self.contents = contents
+        self.read: list[str] = []
+        self.trouble: Exception | None = None
+
+    async def content(self, queue_id: str) -> bytes | None:
+        self.read.append(queue_id)
+        if self.trouble:
+            raise self.trouble
+        return self.contents.get(queue_id)
+
+
+async def test_what_was_just_accepted_is_not_read_back() -> None:
+    """Kept for two deliveries: both get it from memory, and then it is gone."""
+    kept = Kept(a=b"A" * 10)
+    contents = Contents(kept, 100)
+    contents.keep("a", b"A" * 10, 2)
+    for _ in range(2):
+        async with contents.borrow("a", 10) as content:
+            assert content == b"A" * 10
+    assert kept.read == []
+    async with contents.borrow("a", 10):
+        assert kept.read == ["a"]
+
+
+async def test_deliveries_at_the_same_time_share_one_copy() -> None:
+    """A second attempt with the same content, while the first one reads it, reads nothing."""
+    kept = Kept(a=b"A" * 10)
+    contents = Contents(kept, 100)
+    async with contents.borrow("a", 10) as one, contents.borrow("a", 10) as other:
+        assert one is other
+    assert kept.read == ["a"]
+
+
+async def test_what_waits_makes_room_for_what_is_read() -> None:
+    """A budget full of what waits for a slow destination holds up nobody; it is read again in its turn."""
+    kept = Kept(slow=b"S" * 900, quick=b"Q" * 800)
+    contents = Contents(kept, 1000)
+    contents.keep("slow", b"S" * 900, 1)
+    async with contents.borrow("quick", 800) as content:
+        assert content == b"Q" * 800
+    async with contents.borrow("slow", 900) as content:
+        assert content == b"S" * 900
+    assert kept.read == ["quick", "slow"]
+
+
+async def test_who_needs_more_than_there_is_waits() -> None:
+    """Two big contents that do not fit together are read one after the other."""
+    kept = Kept(a=b"A" * 800, b=b"B" * 800)
+    contents = Contents(kept, 1000)
+
+    async def second() -> bytes | None:
+        async with contents.borrow("b", 800) as content:
+            return content
+
+    async with contents.borrow("a", 800):
+        waiting = asyncio.create_task(second())
+        await asyncio.wait([waiting, asyncio.create_task(asyncio.sleep(0))], return_when=asyncio.FIRST_COMPLETED)
+        assert kept.read == ["a"]
+    assert await waiting == b"B" * 800
+
+
+async def test_a_small_one_never_waits() -> None:
+    """While a big content fills the budget, a small one is read all the same."""
+    contents = Contents(Kept(big=b"B" * 1000, small=b"S"), 1000)
+    async with contents.borrow("big", 1000), contents.borrow("small", 1) as content:
+        assert content == b"S"
+
+
+async def test_one_larger_than_everything_is_served_alone() -> None:
+    """A content over the whole budget is still read, when nothing else is in memory."""
+    contents = Contents(Kept(huge=b"H" * 5000), 1000)
+    async with contents.borrow("huge", 5000) as content:
+        assert content and len(content) == 5000
+
+
+async def test_trouble_reading_leaves_no_trace() -> None:
+    """A store that cannot be read raises, and its octets are not counted for ever; a content that is gone is None."""
+    kept = Kept(a=b"A" * 900)
+    contents = Contents(kept, 1000)
+    kept.trouble = StoreUnavailable("locked")
+    with pytest.raises(StoreUnavailable):
+        async with contents.borrow("a", 900):
+            pass
+    kept.trouble = None
+    async with contents.borrow("gone", 900) as content:
+        assert content is None
+    async with contents.borrow("a", 900) as content:
+        assert content == b"A" * 900
+
+
+async def test_a_delivery_that_will_not_come_frees_its_content() -> None:
+    """`forget` for the last of them lets go of the content."""
+    kept = Kept(a=b"A")
+    contents = Contents(kept, 100)
+    contents.keep("a", b"A", 1)
+    contents.forget("a")
+    async with contents.borrow("a", 1):
+        assert kept.read == ["a"]

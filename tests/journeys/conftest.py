@@ -1,0 +1,23 @@
+"""What the journeys share: one Internet, and one relay with its database for all that need nothing special."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.journeys.internet import Internet
+from tests.journeys.office import Office, office
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def internet() -> AsyncIterator[Internet]:
+    async with Internet() as internet:
+        yield internet
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def here(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    """One worker, small limits; every story has domains of its own."""
+    settings = internet.settings(messages_per_connection=3, connections_per_destination=2)
+    async with office(tmp_path_factory.mktemp("relay"), internet, settings) as here:
+        yield here
