@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 # RFC 2034 4: an enhanced code may open the text of 2yz, 4yz and 5yz replies; its class equals the code's first digit.
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:[ \t]+|$)")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Line separators and what turns the reading direction too: on a terminal they forge lines as well as controls do.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 MAX_TEXT = 2000  # characters kept of a reply; longer ones are cut with "…"
 
 
 def printable(text: str) -> str:
-    """`text` on one line: control characters and undecodable bytes become "?"."""
+    """`text` on one line, read from left to right: controls and undecodable bytes become "?"."""
     return _UNPRINTABLE.sub("?", text)
 
 

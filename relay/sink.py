@@ -10,6 +10,7 @@ written in one piece ends at a line's end. Only opening the sink raises `OSError
 """
 
 import asyncio
+import fcntl
 import os
 import select
 import stat
@@ -140,6 +141,10 @@ class Sink:
 def _open(path: Path | None, stream: int) -> int:
     if path:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    if stat.S_ISREG(os.fstat(stream).st_mode):
+        # `> file`, not `>>`: who shares it (a shell, our standard error) must not overwrite our lines, nor we theirs.
+        fcntl.fcntl(stream, fcntl.F_SETFL, fcntl.fcntl(stream, fcntl.F_GETFL) | os.O_APPEND)
+        return os.dup(stream)
     try:
         # Our own opening of the same pipe: not blocking, without making it so for everybody who shares it.
         return os.open(

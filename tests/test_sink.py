@@ -56,6 +56,19 @@ def test_a_rename_is_noticed_without_being_told(written: Written, monkeypatch: p
     assert "expired" in written.path.read_text()
 
 
+def test_a_file_that_others_write_to_as_well_has_everybodys_lines(tmp_path: Path) -> None:
+    """`{ echo one; mailtrail serve; echo two; } > file`: one after the other, and nobody writes over anybody."""
+    with (tmp_path / "out").open("wb", buffering=0) as out:
+        out.write(b"one\n")
+        log = Log(Config("mx1.test"), stream=out.fileno())
+        log.note("ours")
+        out.write(b"two\n")
+        log.note("ours again")
+        log.close()
+    said = [line.rpartition(" ")[2] for line in (tmp_path / "out").read_text().splitlines()]
+    assert said == ["one", "ours", "two", "again"]
+
+
 def test_a_reader_that_does_not_read_blocks_nobody() -> None:
     """Lines wait for a stuck reader up to a limit, then they are counted, and the count is said when he reads again."""
     reader, writer = os.pipe()

@@ -51,6 +51,12 @@ def test_the_first_digit_says_what_a_reply_means(code: int, kind: str) -> None:
     assert [name for name in ("positive", "transient", "permanent") if getattr(reply, name)] == [kind]
 
 
+@pytest.mark.parametrize("trick", ["\x1b", "\x9b", "\r", "\u2028", "\u202e", "\u2066", "\udcff"])
+def test_a_reply_cannot_forge_what_a_person_reads(trick: str) -> None:
+    """Nothing in it moves the cursor, ends the line or turns the reading direction."""
+    assert Reply.parse(550, f"no{trick}such user").line == "550 no?such user"
+
+
 @given(st.integers(200, 599), st.text(max_size=3000))
 def test_any_text_makes_a_reply_that_can_be_shown(code: int, text: str) -> None:
     """Whatever a server says is on one line, without control characters, encodable, and not endless."""

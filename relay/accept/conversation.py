@@ -189,6 +189,10 @@ class Conversation(SMTP):
         """Forget the mail transaction."""
         raise NotImplementedError
 
+    def sender(self) -> Address | str | None:
+        """The reverse-path of the mail transaction; "" if it is null, None if there is no transaction."""
+        return None
+
     def recheck(self) -> None:
         """What was learned about the client may have changed."""
 
@@ -262,7 +266,7 @@ class Conversation(SMTP):
             await method(self, argument)
         except BadCommand as bad:
             if bad.refused:
-                self.refuse(bad.refused, _STAGES.get(verb, verb))
+                self.refuse(bad.refused, _STAGES.get(verb, verb), mail_from=self.sender())
             else:
                 self.say(bad.reply)
         except (Hangup, Timeout):

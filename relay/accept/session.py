@@ -11,6 +11,9 @@ Standards: RFC 5321 4.1.1, RFC 6409, RFC 3030 (CHUNKING), RFC 3207 (STARTTLS), R
 """
 
 import asyncio
+import contextlib
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from aiosmtpd.smtp import syntax
@@ -19,7 +22,7 @@ from relay.accept import commands, credentials, texts
 from relay.accept.body import Body
 from relay.accept.conversation import MAX_AUTH, Conversation
 from relay.accept.gate import Gate
-from relay.accept.reader import LineTooLong, Timeout
+from relay.accept.reader import Hangup, LineTooLong, Timeout
 from relay.accept.submission import Submission
 from relay.accept.texts import Refused
 from relay.address import Address
@@ -58,6 +61,9 @@ class SubmissionSession(Conversation):
 
     def now(self) -> float:
         return self._submission.clock()
+
+    def sender(self) -> Address | str | None:
+        return (self._mail.reverse_path or "") if self._mail else None
 
     def reset(self) -> None:
         self._mail = None
@@ -130,6 +136,9 @@ class SubmissionSession(Conversation):
         if not self.client.credential and not self.client.trusted:
             self._denied = (mail.reverse_path,)
             return Refused(texts.LOGIN_REQUIRED)
+        # What is too big for ever must not be told to come again.
+        if mail.size > self._submission.size_limit(self.client):
+            return self._submission.too_big(self.client, mail.size)
         if not self.gate.budget.has(max(mail.size, 1)):
             return Refused(texts.NO_MEMORY)
         credential = self.client.credential
@@ -197,10 +206,11 @@ class SubmissionSession(Conversation):
         self._body = body = Body(self._submission.size_limit(self.client), self.gate.budget)
         started = self.loop.time()
         rest = None
-        while rest is None and not self._done:
-            rest = body.feed(await self._chunk(body, started))
-            if rest is None:
-                self._check_body(body)
+        with self._content():
+            while rest is None and not self._done:
+                rest = body.feed(await self._chunk(body, started))
+                if rest is None:
+                    self._check_body(body)
         if rest is not None:
             self.reader.put_back(rest)
             await self._finish(body, stuffed=True)
@@ -216,13 +226,14 @@ class SubmissionSession(Conversation):
             return
         limit = self._submission.size_limit(self.client)
         if chunk.size > limit * HOPELESS:
-            self.refuse(self._submission.too_big(self.client, chunk.size), "DATA", mail_from=self._sender())
+            self.refuse(self._submission.too_big(self.client, chunk.size), "DATA", mail_from=self.sender())
             self.hang_up(linger=True)
             return
         reply = self._not_ready()
         if not reply and not self._body:
             self._body = Body(limit, self.gate.budget)
-        await self._octets(chunk.size)
+        with self._content():
+            await self._octets(chunk.size)
         body = self._body
         if self._done:
             return
@@ -240,6 +251,17 @@ class SubmissionSession(Conversation):
         if self._mail is None:
             return texts.MAIL_FIRST
         return "" if self._recipients else texts.RCPT_FIRST
+
+    @contextlib.contextmanager
+    def _content(self) -> Iterator[None]:
+        """While content is read: if we fail in it, what still comes of it must not be taken for commands."""
+        try:
+            yield
+        except (Hangup, Timeout):
+            raise
+        except Exception:  # whatever it was (memory, a mistake of ours): it passes, and ends the session
+            self.hang_up(linger=True)
+            raise
 
     async def _octets(self, size: int) -> None:
         """Read the octets of one BDAT chunk, for the message if there is one."""
@@ -260,14 +282,15 @@ class SubmissionSession(Conversation):
         settings = self.gate.settings
         now = self.loop.time()
         # A least rate over the whole, the first data_timeout seconds free: slow lines may be slow, drips do not last.
-        slowest = started + settings.data_timeout + body.received / settings.min_data_rate
+        rate = settings.min_data_rate
+        slowest = started + settings.data_timeout + body.received / rate if rate else math.inf
         try:
             return await self.reader.chunk(min(now + settings.data_timeout, slowest), most)
         except Timeout:
             if slowest > now + settings.data_timeout:
                 raise
             self.gate.log.timeout(self.service, self.peer, self._verb)
-            self.refuse(Refused(texts.TOO_SLOW, {"rate": settings.min_data_rate}), "DATA", mail_from=self._sender())
+            self.refuse(Refused(texts.TOO_SLOW, {"rate": rate}), "DATA", mail_from=self.sender())
             self.hang_up(linger=True)
             return b""
 
@@ -281,7 +304,7 @@ class SubmissionSession(Conversation):
             refused = self._submission.too_big(self.client, body.received)
         else:
             return
-        self.refuse(refused, "DATA", mail_from=self._sender())
+        self.refuse(refused, "DATA", mail_from=self.sender())
         self.hang_up(linger=True)
 
     async def _finish(self, body: Body, *, stuffed: bool) -> None:
@@ -295,13 +318,10 @@ class SubmissionSession(Conversation):
         else:
             answer = await self._submission.submit(self.client, self.peer, self._envelope(), content)
         if isinstance(answer, Refused):
-            self.refuse(answer, "DATA", mail_from=self._sender())
+            self.refuse(answer, "DATA", mail_from=self.sender())
         else:
             self._errors = 0
             self.say(f"250 2.0.0 Queued as {answer}")
-
-    def _sender(self) -> Address | str | None:
-        return (self._mail.reverse_path or "") if self._mail else None
 
     # --- login and TLS ---------------------------------------------------------------------------------------
 

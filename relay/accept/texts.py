@@ -150,5 +150,5 @@ def octets(number: int) -> str:
     """A size for people, rounded up: `31 MiB`, `900 KiB`, `12 octets`."""
     for unit, factor in (("MiB", 1024 * 1024), ("KiB", 1024)):
         if number >= factor:
-            return f"{-(-number * 10 // factor) / 10:g} {unit}"
+            return f"{-(-number * 10 // factor) / 10:.15g} {unit}"
     return f"{number} octets"

@@ -60,8 +60,9 @@ def received(
         if client.tls:
             lines.append(f"(using {client.tls.replace(' ', ' with cipher ', 1)})")
     lines.append(f"by {hostname} (Mailtrail) with {protocol} id {queue_id}")
+    # RFC 6531 3.2: with its domain in A-labels it can pass servers without SMTPUTF8, and so can the message.
     if recipient and (smtputf8 or recipient.ascii):
-        lines.append(f"for <{recipient}>")
+        lines.append(f"for <{recipient if not recipient.local.isascii() else recipient.with_ascii_domain()}>")
     return "Received: " + "\r\n\t".join(lines) + f"; {date(int(now))}\r\n"
 
 

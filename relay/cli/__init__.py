@@ -21,7 +21,7 @@ NOUNS = (
     ("serve", "run the relay"),
     ("status", "one screen: running? what waits? what happened in the last hour?"),
     ("queue", "what waits: list, shape, retry, hold, release, cancel"),
-    ("message", "what became of a message: list, show, source"),
+    ("message", "what became of a message: show, source"),
     ("refused", "what was refused at SMTP time: list, show"),
     ("credential", "what applications log in with: add, list, show, set, rotate, revoke"),
     ("explain", "what a reply, a rule or a refusal means"),

@@ -132,19 +132,26 @@ async def _table(
 async def backup(args: argparse.Namespace, screen: Screen) -> int:
     """`db backup`."""
     target = _new_file(args.file)
-    async with opened(args, as_owner=False) as store:
-        with Progress("Copying pages") as progress:
-            await store.backup(target, progress)
+    try:
+        async with opened(args, as_owner=False) as store:
+            with Progress("Copying pages") as progress:
+                await store.backup(target, progress)
+    except BaseException:  # interrupted or failed: half a backup must not be taken for one
+        target.unlink()
+        raise
     screen.line(f"{screen.mark('ok')} {target}, {wording.size(target.stat().st_size)}")
     return 0
 
 
 def _new_file(name: str) -> Path:
+    """An empty file that nobody else can read: it is going to hold everybody's mail."""
     target = Path(name).absolute()
-    if target.exists():
-        raise Failure(f"{target} exists already, and a backup overwrites nothing", "choose another name")
-    if not os.access(target.parent, os.W_OK):
-        raise Failure(f"cannot write into {target.parent}", "choose another directory")
+    try:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        raise Failure(f"{target} exists already, and a backup overwrites nothing", "choose another name") from None
+    except OSError as error:
+        raise Failure(f"cannot write {target} ({error.strerror})", "choose another directory") from None
     return target
 
 

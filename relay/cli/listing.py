@@ -1,4 +1,4 @@
-"""Lists of deliveries, as `queue list` and `message list` show them.
+"""Lists of deliveries, as `queue list` shows them.
 
 The fields of an item are a public interface (`--json`): they only grow.
 """

@@ -234,8 +234,11 @@ def cut(text: str, width: int, unicode: bool = True) -> str:
     if columns_of(text) <= width:
         return text
     end = "…" if unicode else "."
-    while text and columns_of(text) >= width:
-        text = text[:-1]
+    room = width - len(end)
+    for position, char in enumerate(text):
+        room -= columns_of(char)
+        if room < 0:
+            return text[:position] + end
     return text + end
 
 

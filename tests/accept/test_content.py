@@ -74,6 +74,15 @@ async def test_a_message_announced_too_big_is_refused_at_once(here: Path) -> Non
         )
 
 
+async def test_a_message_too_big_for_ever_is_not_asked_to_come_again(here: Path) -> None:
+    """RFC 1870 6.1: its size is judged before our memory is: 552, and never a 452 that the client would wait out."""
+    async with running(here, max_message_size=1024, memory=2000) as service:
+        client = await service.hello()
+        assert (await client.ask("MAIL FROM:<a@example.com> SIZE=99999999999999999999")).startswith(
+            "552 5.3.4 Message is 95367431640625 MiB, limit is 1 KiB. "
+        )
+
+
 async def test_a_message_too_big_is_refused_after_its_end(here: Path) -> None:
     """The limit holds to the octet, while reading; the session goes on with the next command."""
     async with running(here, max_message_size=1024) as service:
@@ -147,6 +156,14 @@ async def test_a_client_that_only_drips_hears_421(here: Path) -> None:
             client.writer.write(b"x\r\n")
             await asyncio.wait([reply], timeout=0.001)
         assert reply.result().startswith("421 4.4.2 Message came slower than 1000000 octets per second. [R4121 ")
+
+
+async def test_without_a_least_rate_a_client_may_take_its_time(here: Path) -> None:
+    """`min_data_rate = 0`: only the timer for each chunk is left."""
+    async with running(here, min_data_rate=0) as service:
+        client = await service.hello()
+        await client.envelope()
+        assert (await client.data(b"hello")).startswith("250 ")
 
 
 async def test_a_message_that_is_cut_off_is_not_accepted(here: Path) -> None:

@@ -130,6 +130,16 @@ async def test_the_order_of_commands_is_kept(here: Path) -> None:
         assert (await client.ask("RCPT TO:<bad>")).startswith('501 5.1.3 Recipient "bad" is not a valid address')
 
 
+async def test_a_refused_recipient_is_kept_with_its_sender(here: Path) -> None:
+    """Log and `refused` say whose message it was: that is whom one asks."""
+    async with running(here) as service:
+        client = await service.hello()
+        await client.ask("MAIL FROM:<a@example.com>")
+        assert (await client.ask("RCPT TO:<b..c@example.net>")).startswith("501 5.1.3 ")
+        assert service.store.refusals[-1].mail_from == "a@example.com"
+        assert "; from=<a@example.com> " in service.log_lines()
+
+
 async def test_smtputf8_addresses_are_taken_where_they_were_asked_for(here: Path) -> None:
     """RFC 6531 3.4: the parameter holds for the whole transaction."""
     async with running(here) as service:
@@ -139,7 +149,19 @@ async def test_smtputf8_addresses_are_taken_where_they_were_asked_for(here: Path
         assert (await client.data(b"hello")).startswith("250 ")
         assert service.last.deliveries[0].destination == "xn--and-6ma2c.example"
         assert b"with UTF8SMTP id" in service.last.content
-        assert "for <ana@ñandú.example>".encode() in service.last.content
+        assert b"for <ana@xn--and-6ma2c.example>" in service.last.content
+
+
+async def test_our_own_header_lines_need_smtputf8_only_where_the_address_does(here: Path) -> None:
+    """RFC 6531 3.2: a domain has A-labels, so an address beyond ASCII in its domain alone keeps the header ASCII."""
+    async with running(here) as service:
+        client = await service.hello()
+        for recipient, ascii_alone in (("ana@ñandú.example", True), ("aña@ñandú.example", False)):
+            assert (await client.ask("MAIL FROM:<a@example.com> SMTPUTF8")).startswith("250 ")
+            assert (await client.ask(f"RCPT TO:<{recipient}>")).startswith("250 ")
+            assert (await client.data(b"Subject: hello\r\n\r\nhello")).startswith("250 ")
+            assert service.last.content.isascii() is ascii_alone
+        assert "for <aña@ñandú.example>".encode() in service.last.content
 
 
 async def test_a_command_that_ends_in_lf_alone_is_refused(here: Path) -> None:

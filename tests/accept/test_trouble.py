@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from relay.accept.body import Body
 from tests.accept.service import running
 
 
@@ -34,6 +37,28 @@ async def test_our_own_failure_is_451_and_never_tells_why(here: Path) -> None:
         service.store.trouble = None
         await client.envelope()
         assert (await client.data(b"hello")).startswith("250 ")
+
+
+@pytest.mark.parametrize("command", ["DATA", "BDAT 1000 LAST"])
+async def test_after_our_own_failure_in_the_middle_content_is_not_taken_for_commands(
+    here: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """What still comes of the message may look like another one: 451, and the session is over."""
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Body, "feed", no_memory)
+    monkeypatch.setattr(Body, "add", no_memory)
+    async with running(here) as service:
+        client = await service.hello()
+        await client.envelope()
+        await client.send(command.encode() + b"\r\n")
+        if command == "DATA":
+            assert (await client.reply()).startswith("354 ")
+        await client.send(b"hello\r\nMAIL FROM:<eve@example.com>\r\n")
+        assert (await client.reply()).startswith("451 4.3.0 ")
+        assert await client.at_end()
 
 
 async def test_a_client_that_hangs_up_after_the_dot_does_not_undo_the_commit(here: Path) -> None:

@@ -181,7 +181,7 @@ def test_the_schema_is_told_column_by_column(cli: Cli) -> None:
 
 
 def test_the_database_is_kept_in_order(cli: Cli, config: Config, tmp_path: Path) -> None:
-    """path, check, prune, migrate; a backup is a whole database and overwrites nothing."""
+    """path, check, prune, migrate; a backup is a whole database, for its owner alone, and overwrites nothing."""
     assert cli("db", "path").out.strip() == str(config.database_path)
     assert "no damage" in cli("db", "check").out
     assert "0 messages" in cli("db", "prune").out
@@ -189,6 +189,7 @@ def test_the_database_is_kept_in_order(cli: Cli, config: Config, tmp_path: Path)
     copy = tmp_path / "copy" / "mailtrail.db"
     copy.parent.mkdir()
     assert cli("db", "backup", str(copy)).code == 0
+    assert copy.stat().st_mode & 0o777 == 0o600
     assert cli("--data-dir", str(copy.parent), "db", "query", "SELECT count(*) FROM email_status").out == "6\n"
     assert cli("db", "backup", str(copy)).code == 1
 
@@ -197,3 +198,10 @@ def test_what_strangers_wrote_cannot_drive_a_terminal(cli: Cli, config: Config) 
     """Control characters from SQL or mail are not written to tables."""
     out = cli("db", "query", "SELECT 'a' || char(27) || '[2J' || char(10) || 'b' AS x").out
     assert out == "a?[2J b\n"
+
+
+def test_a_backup_that_fails_leaves_no_file(bare: Cli, tmp_path: Path) -> None:
+    """Half a backup could be taken for a whole one."""
+    assert bare("db", "backup", str(tmp_path / "copy.db")).code == 1
+    assert "cannot write " in bare("db", "backup", str(tmp_path / "nowhere" / "copy.db")).err
+    assert not list(tmp_path.glob("*copy*"))

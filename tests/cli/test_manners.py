@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from relay.cli import main, program
 from relay.cli.arguments import Parser
 from relay.cli.failures import MEANINGS, Failure
+from relay.cli.screen import columns_of, cut
 from relay.config import Config
 from tests.cli.conftest import RECEIPT, ROOT, Cli, fill, terminal
 
@@ -229,3 +232,11 @@ def test_a_terminal_is_asked(config: Config) -> None:
     assert code == 4 and "Continue? [y/N]" in seen and "nothing was changed" in seen
     code, seen = terminal(config, "queue", "hold", "domain:gmail.com", typed=b"y\n")
     assert code == 0 and "✓ 2 recipients held." in seen
+
+
+@given(st.text(max_size=80), st.integers(1, 60))
+def test_a_value_too_wide_is_cut_to_its_columns(text: str, width: int) -> None:
+    """Wide and combining characters counted; what is shown is its beginning, and "…" says that there is more."""
+    shown = cut(text, width)
+    assert columns_of(shown) <= width
+    assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]))
