@@ -125,3 +125,24 @@ def test_settling_down_leaves_one_file_that_others_can_read(config: Config) -> N
     reader = sqlite3.connect(f"file:{path}?mode=ro&immutable=0", uri=True)
     assert reader.execute("SELECT count(*) FROM email_status").fetchone() == (1,)
     reader.close()
+
+
+async def test_a_database_that_is_deleted_under_us_takes_nothing_more_until_it_is_back(config: Config) -> None:
+    """What would go into a file without a name is refused; with the file back in its place the store goes on."""
+    store = await open_store(config)
+    try:
+        kept = accepted()
+        await store.accept(kept, claimed=False)
+        aside = config.data_dir.with_name("aside")
+        config.data_dir.rename(aside)
+        with pytest.raises(StoreUnavailable, match=r"moved or deleted|No such file"):
+            await store.accept(accepted(), claimed=False)
+        with pytest.raises(StoreUnavailable, match="unable to open"):
+            await store.accept(accepted(), claimed=False)
+        assert not config.data_dir.exists()
+        aside.rename(config.data_dir)
+        await store.accept(accepted(), claimed=False)
+        assert await store.content(kept.message.queue_id) == kept.content
+        assert await rows(store, "SELECT count(*) AS n FROM email_status") == [{"n": 2}]
+    finally:
+        await store.close()

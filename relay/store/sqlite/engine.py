@@ -33,13 +33,14 @@ BUSY_MS = 2000  # how long a foreign writer (a person's sqlite3) may keep us wai
 WAL_LIMIT = 32 * 1024 * 1024  # octets of log after which we checkpoint
 
 # What a database says when it cannot be used now. Everything else is our own mistake.
-_UNAVAILABLE = (sqlite3.OperationalError, sqlite3.DatabaseError)
+_UNAVAILABLE = (sqlite3.OperationalError, sqlite3.DatabaseError, OSError)
 _MISTAKES = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError, sqlite3.DataError)
 
 
-def open_connection(path: Path) -> sqlite3.Connection:
-    """A connection with every setting that our promises need."""
-    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
+def open_connection(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """A connection with every setting that our promises need; only migrating may `create` the file."""
+    place = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    db = sqlite3.connect(place, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
     db.row_factory = sqlite3.Row
     try:
         db.executescript(
@@ -56,11 +57,21 @@ class WriteLock:
     """The one lock around transactions and checkpoints of all processes."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._name = f"{path}.lock"
+        self._file = self._open()
+
+    def _open(self) -> int:
+        return os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        """Raises OSError when the lock's directory has gone."""
         fcntl.flock(self._file, fcntl.LOCK_EX)
+        while _identity(self._name) != _identity(self._file):  # deleted since: others lock another file of this name
+            fresh = self._open()
+            os.close(self._file)
+            self._file = fresh
+            fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             yield
         finally:
@@ -70,6 +81,15 @@ class WriteLock:
         os.close(self._file)
 
 
+def _identity(file: str | Path | int) -> tuple[int, int] | None:
+    """Which file this is, whatever its name; None when there is none."""
+    try:
+        found = os.fstat(file) if isinstance(file, int) else Path(file).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class SqliteEngine:
     """See `relay.store.engine.Engine`."""
 
@@ -77,6 +97,7 @@ class SqliteEngine:
         self._path = path
         self._statements = sql.statements("sqlite")
         self._lock = WriteLock(path)
+        self._opened: tuple[int, int] | None = None  # the file that the connections have
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
 
@@ -94,6 +115,7 @@ class SqliteEngine:
 
     async def _connect(self) -> aiosqlite.Connection:
         connection = aiosqlite.Connection(lambda: open_connection(self._path), 64)
+        self._opened = _identity(self._path)
         try:
             return await connection
         except _UNAVAILABLE as error:
@@ -114,12 +136,14 @@ class SqliteEngine:
             raise
         except _UNAVAILABLE as error:
             # A failed sync leaves pages in memory that are not on disk: trust only what is read again.
-            writer, self._writer = self._writer, None
-            await writer.close()
+            await self._disconnect()
             raise StoreUnavailable(f"cannot write {self._path}: {error}") from error
 
     def _transaction(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[Row]]:
         with self._lock.held():
+            if _identity(self._path) != self._opened:
+                # We would go on writing into a file without a name, and say 250 to what nobody will find again.
+                raise sqlite3.OperationalError("the file has been moved or deleted; put it back, or restart the relay")
             db.execute("BEGIN IMMEDIATE")
             try:
                 results = []
@@ -201,11 +225,15 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Close both connections."""
-        for connection in (self._writer, self._reader):
+        await self._disconnect()
+        self._lock.close()
+
+    async def _disconnect(self) -> None:
+        connections = (self._writer, self._reader)
+        self._writer = self._reader = None
+        for connection in connections:
             if connection is not None:
                 await connection.close()
-        self._writer = self._reader = None
-        self._lock.close()
 
 
 async def _in_thread(connection: aiosqlite.Connection, run: Callable[[sqlite3.Connection], T]) -> T:

@@ -24,7 +24,7 @@ def migrate(path: Path, steps: Mapping[int, str] | None = None) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = WriteLock(path)
         with lock.held():
-            db = open_connection(path)
+            db = open_connection(path, create=True)
             try:
                 return _bring_up(db, path, steps)
             finally:
