@@ -1,4 +1,4 @@
-"""Reads the arguments of MAIL, RCPT and BDAT. Pure: text in, a value or `BadCommand` out.
+"""Reads command lines, and the arguments of MAIL, RCPT and BDAT. Pure: text in, a value or `BadCommand` out.
 
 Does not decide who may send what. Keywords are case-insensitive, values are kept as
 written (ENVID and ORCPT are case-sensitive); unknown parameters answer 555, wrong or
@@ -26,7 +26,9 @@ _BDAT = re.compile(r"([0-9]{1,20})(?: +(LAST))? *", re.IGNORECASE)
 # what it spells must be printable ASCII again.
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[2-7][0-9A-F](?<!\+7F))+")
 _UTF8_XTEXT = re.compile(r"(?:[!-*,-<>-~\u00a0-\U0010ffff]|\+[2-7][0-9A-F](?<!\+7F))+")  # RFC 6533 3
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]+")
+MAX_COMMAND = 2048  # octets, CRLF included; RFC 5321 4.5.3.1.4 asks for 512 and room for parameters
 MAX_ENVID = 100  # RFC 3461 4.4
 MAX_ORCPT = 500  # RFC 3461 4.2
 
@@ -58,6 +60,23 @@ class Chunk:
 
     size: int
     last: bool
+
+
+def parse_line(line: bytes, utf8_verbs: frozenset[str]) -> str:
+    """The command in a line, without its CRLF; beyond ASCII only for `utf8_verbs`. Raises `BadCommand`."""
+    if not line.endswith(b"\r\n"):
+        raise BadCommand(texts.BARE_LF)
+    if len(line) > MAX_COMMAND and line[:5].upper() != b"AUTH ":
+        raise BadCommand(texts.LINE_TOO_LONG)
+    try:
+        command = line[:-2].decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadCommand(texts.NOT_ASCII) from None
+    if not command.isascii() and command.partition(" ")[0].upper() not in utf8_verbs:
+        raise BadCommand(texts.NOT_ASCII)
+    if not command.isprintable() and _CONTROLS.search(command):
+        raise BadCommand(texts.CONTROL_BYTES)
+    return command
 
 
 def parse_mail(argument: str, *, extended: bool) -> Mail:

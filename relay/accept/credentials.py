@@ -90,7 +90,7 @@ class Delays:
     def failed(self, ip: str) -> float:
         """One more failure of this client: the seconds to let it wait."""
         now = self._clock()
-        client = _neighbours(ip)
+        client = neighbours(ip)
         count, last = self._failures.pop(client, (0, now))
         count = 1 if now - last > FORGET_AFTER else count + 1
         self._failures[client] = (count, now)
@@ -138,7 +138,7 @@ def _why(credential: Credential | None, good: bool, ip: str) -> str:
     return f"credential not allowed from {ip}" if good else "wrong or expired secret"
 
 
-def _neighbours(ip: str) -> str:
+def neighbours(ip: str) -> str:
     """One client: an IPv4 address, or the /64 that one IPv6 customer has to himself."""
     address = ipaddress.ip_address(ip)
     return ip if address.version == 4 else str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))

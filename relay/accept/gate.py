@@ -12,21 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from relay.accept import texts
 from relay.accept.body import Budget
+from relay.accept.refusals import Refusals, Store
 from relay.accept.texts import Refused
 from relay.address import Address
 from relay.config import Config
-from relay.event import Refusal
 from relay.log import Peer
 
 if TYPE_CHECKING:
     from relay.accept.conversation import Conversation
-
-
-class RefusalStore(Protocol):
-    """Where refusals are kept."""
-
-    def refuse_later(self, refusal: Refusal) -> None:
-        """Keep it some time soon."""
 
 
 class SessionLog(Protocol):
@@ -81,13 +74,13 @@ class Gate:
         self,
         config: Config,
         log: SessionLog,
-        store: RefusalStore,
+        store: Store,
         certificate: Certificate | None = None,
     ) -> None:
         self.config = config
         self.settings = config.submission
         self.log = log
-        self.store = store
+        self.refusals = Refusals(store, log)
         self.certificate = certificate
         self.budget = Budget(config.submission.memory)
         self.sessions: set[Conversation] = set()

@@ -5,6 +5,8 @@
     server.refuse_new()              # new clients are not answered any more
     await server.close(grace=30.0)   # those inside finish the command in hand, then hear 421
 
+Who has come a moment before the end may still send one message.
+
 Every worker listens on the same ports (SO_REUSEPORT). A port of 0 lets the system choose;
 `addresses` says what it chose. Both kinds of listener use the certificate of the moment:
 `reload` concerns whoever connects, or says STARTTLS, from then on.
@@ -16,7 +18,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 
-from relay.accept.conversation import TLS_HANDSHAKE
+from relay.accept.connection import TLS_HANDSHAKE
 from relay.accept.credentials import Logins
 from relay.accept.gate import Certificate, Gate, SessionLog
 from relay.accept.session import SubmissionSession
@@ -24,6 +26,7 @@ from relay.accept.submission import Submission
 from relay.config import Config, Endpoint
 
 BACKLOG = 1024
+CHANCE = 2.0  # seconds after its arrival in which a client may begin its first message although we are stopping
 
 
 class Server:
@@ -58,17 +61,22 @@ class Server:
             listener.close()
 
     async def close(self, grace: float) -> None:
-        """Stop listening; 421 to each session that has no command in hand; after `grace` seconds cut the rest."""
+        """Stop listening; 421 to each session that has no command in hand; after `grace` seconds cut the rest.
+
+        A client that came in the last moment finds a relay that looked well, so it may still send a message.
+        """
         self.refuse_new()
-        tasks = [session.task for session in self._gate.sessions if session.task]
-        for session in list(self._gate.sessions):
-            session.stop()
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
+        await asyncio.sleep(0)  # whom the loop has let in already, and has not told us of yet
+        deadline = asyncio.get_running_loop().time() + grace
+        tasks: set[asyncio.Task[None]] = set()
+        while fresh := {session.task: session for session in self._gate.sessions if session.task not in tasks}:
+            for session in fresh.values():
+                session.stop(min(CHANCE, grace / 2))
+            tasks |= {task for task in fresh if task}
+            await asyncio.wait(tasks, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         for session in list(self._gate.sessions):
             session.abort()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._submission.settle()
 
     async def listen(self, at: Endpoint | socket.socket, tls: ssl.SSLContext | None = None) -> None:

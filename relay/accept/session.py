@@ -1,39 +1,38 @@
-"""The SMTP commands of the submission service.
+"""The SMTP commands of the submission service: greeting, envelope, content, login.
 
-Every method `smtp_VERB` answers one command; the loop that calls them is `Conversation`.
-What may be sent is decided in `submission`, logins in `credentials`, syntax in `commands`.
+Every method `smtp_VERB` answers one command; the loop that calls them is `Conversation`, the
+commands that concern no message are `SmallVerbs`. What may be sent is decided in `submission`,
+logins in `credentials`, syntax in `commands`; how content comes is `Content`'s.
 
 Rules. Never an open relay: MAIL needs a login or a client from trusted_networks; a stranger's
 RCPT is answered `554 Relay access denied` even after the refused MAIL, which is how fail2ban
 tells him from an application that forgot its login. Octets announced by BDAT are always read,
 whatever was refused before; otherwise they would be taken for commands.
-Standards: RFC 5321 4.1.1, RFC 6409, RFC 3030 (CHUNKING), RFC 3207 (STARTTLS), RFC 4954 (AUTH).
+Standards: RFC 5321 4.1.1, RFC 6409, RFC 3030 (CHUNKING), RFC 4954 (AUTH).
 """
 
 import asyncio
-import contextlib
-import math
-from collections.abc import Iterator
+from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 
 from aiosmtpd.smtp import syntax
 
-from relay.accept import commands, credentials, texts
-from relay.accept.body import Body
-from relay.accept.conversation import MAX_AUTH, Conversation
+from relay.accept import commands, credentials, login, texts
+from relay.accept.content import HOPELESS, Content, Unwanted
 from relay.accept.gate import Gate
-from relay.accept.reader import Hangup, LineTooLong, Timeout
+from relay.accept.reader import Hangup, Timeout
+from relay.accept.small_verbs import SmallVerbs
 from relay.accept.submission import Submission
 from relay.accept.texts import Refused
 from relay.address import Address
 from relay.envelope import Envelope, Recipient
-from relay.store.errors import StoreUnavailable
 
+EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING")
 RECHECK = 10.0  # seconds after which a lasting session's credential is looked up again at MAIL
-HOPELESS = 10  # times the size limit: whoever still sends then is not waited for
 
 
-class SubmissionSession(Conversation):
+class SubmissionSession(SmallVerbs):
     """A session of an application."""
 
     service = "submission/smtpd"
@@ -53,7 +52,7 @@ class SubmissionSession(Conversation):
         self._mail: commands.Mail | None = None
         self._recipients: dict[tuple[str, str], Recipient] = {}
         self._denied: tuple[Address | None] | None = None  # the reverse-path of a stranger whose MAIL was refused
-        self._body: Body | None = None  # of a message that comes by BDAT
+        self._content: Content | None = None  # on its way
 
     def recheck(self) -> None:
         """Credentials have changed: look ours up again at the next MAIL."""
@@ -70,9 +69,9 @@ class SubmissionSession(Conversation):
         self._denied = None
         if self._recipients:
             self._recipients = {}
-        if self._body:
-            self._body.close()
-            self._body = None
+        if self._content:
+            self._content.close()
+            self._content = None
 
     # --- greeting --------------------------------------------------------------------------------------------
 
@@ -98,15 +97,7 @@ class SubmissionSession(Conversation):
         return True
 
     def _extensions(self) -> list[str]:
-        lines = [
-            f"SIZE {self._submission.size_limit(self.client)}",
-            "8BITMIME",
-            "SMTPUTF8",
-            "PIPELINING",
-            "ENHANCEDSTATUSCODES",
-            "DSN",
-            "CHUNKING",
-        ]
+        lines = [f"SIZE {self._submission.size_limit(self.client)}", *EXTENSIONS]
         if self.gate.certificate and not self.client.tls:
             lines.append("STARTTLS")
         if self._may_log_in():
@@ -152,7 +143,7 @@ class SubmissionSession(Conversation):
 
     @syntax("RCPT TO:<address> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=type;xtext]")
     async def smtp_RCPT(self, arg: str) -> None:
-        if self._body:
+        if self._content:
             self.say(texts.BDAT_UNDER_WAY)
             return
         mail = self._mail
@@ -199,22 +190,13 @@ class SubmissionSession(Conversation):
         if reply := self._not_ready():
             self.say(reply)
             return
-        if self._body:
+        if self._content:
             self.say(texts.BDAT_UNDER_WAY)
             return
         self.say(texts.GO_AHEAD)
-        self._body = body = Body(self._submission.size_limit(self.client), self.gate.budget)
-        started = self.loop.time()
-        rest = None
-        with self._content():
-            while rest is None and not self._done:
-                rest = body.feed(await self._chunk(body, started))
-                if rest is None:
-                    self._check_body(body)
-        if rest is not None:
-            self.reader.put_back(rest)
-            await self._finish(body, stuffed=True)
-        self.reset()
+        self._content = content = self._new_content()
+        await self._receive(content.data())
+        await self._finish(content)
 
     @syntax("BDAT size [LAST]")
     async def smtp_BDAT(self, arg: str) -> None:
@@ -224,25 +206,19 @@ class SubmissionSession(Conversation):
             self.say(texts.BDAT_SYNTAX)
             self.hang_up(linger=True)
             return
-        limit = self._submission.size_limit(self.client)
-        if chunk.size > limit * HOPELESS:
+        if chunk.size > self._submission.size_limit(self.client) * HOPELESS:
             self.refuse(self._submission.too_big(self.client, chunk.size), "DATA", mail_from=self.sender())
             self.hang_up(linger=True)
             return
-        reply = self._not_ready()
-        if not reply and not self._body:
-            self._body = Body(limit, self.gate.budget)
-        with self._content():
-            await self._octets(chunk.size)
-        body = self._body
-        if self._done:
+        if reply := self._not_ready():
+            await self._receive(self._new_content().skip(chunk.size))
+            self.say(reply)
             return
-        if reply or body is None:
-            self.say(reply or texts.MAIL_FIRST)
-        elif chunk.last or body.too_big or body.no_memory:
-            # RFC 3030 2: after a chunk that failed, the whole message has failed.
-            await self._finish(body, stuffed=False)
-            self.reset()
+        self._content = content = self._content or self._new_content()
+        await self._receive(content.chunk(chunk.size))
+        # RFC 3030 2: after a chunk that failed, the whole message has failed.
+        if chunk.last or content.failed:
+            await self._finish(content)
         else:
             self.say(f"250 2.0.0 {chunk.size} octets received")
 
@@ -252,91 +228,42 @@ class SubmissionSession(Conversation):
             return texts.MAIL_FIRST
         return "" if self._recipients else texts.RCPT_FIRST
 
-    @contextlib.contextmanager
-    def _content(self) -> Iterator[None]:
-        """While content is read: if we fail in it, what still comes of it must not be taken for commands."""
+    def _new_content(self) -> Content:
+        gate, client, too_big = self.gate, self.client, self._submission.too_big
+        limit = self._submission.size_limit(client)
+        return Content(self.reader, self.loop, gate.settings, gate.budget, limit, partial(too_big, client))
+
+    async def _receive(self, coming: Awaitable[None]) -> None:
+        """Let octets of content come; if anything fails in it, what still comes must not be taken for commands."""
         try:
-            yield
+            await coming
         except (Hangup, Timeout):
             raise
+        except Unwanted as unwanted:
+            if unwanted.late:
+                self.gate.log.timeout(self.service, self.peer, self._verb)
+            self.hang_up(linger=True)
+            raise commands.BadCommand(refused=unwanted.refused) from None
         except Exception:  # whatever it was (memory, a mistake of ours): it passes, and ends the session
             self.hang_up(linger=True)
             raise
 
-    async def _octets(self, size: int) -> None:
-        """Read the octets of one BDAT chunk, for the message if there is one."""
-        body = self._body or Body(self._submission.size_limit(self.client), self.gate.budget)
-        keep = self._body is not None
-        started = self.loop.time()
-        before = body.received
-        while (missing := size - (body.received - before)) and not self._done:
-            octets = await self._chunk(body, started, missing)
-            if keep:
-                body.add(octets)
-            else:
-                body.skip(octets)
-            self._check_body(body)
-
-    async def _chunk(self, body: Body, started: float, most: int | None = None) -> bytes:
-        """Some octets of content; `Timeout` after data_timeout, and a 421 for a client that only drips."""
-        settings = self.gate.settings
-        now = self.loop.time()
-        # A least rate over the whole, the first data_timeout seconds free: slow lines may be slow, drips do not last.
-        rate = settings.min_data_rate
-        slowest = started + settings.data_timeout + body.received / rate if rate else math.inf
-        try:
-            return await self.reader.chunk(min(now + settings.data_timeout, slowest), most)
-        except Timeout:
-            if slowest > now + settings.data_timeout:
-                raise
-            self.gate.log.timeout(self.service, self.peer, self._verb)
-            self.refuse(Refused(texts.TOO_SLOW, {"rate": rate}), "DATA", mail_from=self.sender())
-            self.hang_up(linger=True)
-            return b""
-
-    def _check_body(self, body: Body) -> None:
-        """Hang up on what will never end well: a line as long as a message may be, or many times that in all."""
-        if self._done:
-            return
-        if body.line > body.limit:
-            refused = Refused(texts.ENDLESS_LINE, {"limit": texts.octets(body.limit)})
-        elif body.received > body.limit * HOPELESS:
-            refused = self._submission.too_big(self.client, body.received)
+    async def _finish(self, content: Content) -> None:
+        """The content is there: have it kept, answer, and be ready for another message."""
+        self._served = True
+        octets = content.result()
+        if isinstance(octets, Refused):
+            answer: str | Refused = octets
         else:
-            return
-        self.refuse(refused, "DATA", mail_from=self.sender())
-        self.hang_up(linger=True)
-
-    async def _finish(self, body: Body, *, stuffed: bool) -> None:
-        """The content is there: have it kept, and answer."""
-        content = b"" if body.too_big or body.no_memory else body.unstuffed() if stuffed else body.plain()
-        answer: str | Refused
-        if body.no_memory:
-            answer = Refused(texts.NO_MEMORY)
-        elif body.too_big:
-            answer = self._submission.too_big(self.client, max(body.received, body.limit + 1))
-        else:
-            answer = await self._submission.submit(self.client, self.peer, self._envelope(), content)
+            answer = await self._submission.submit(self.client, self.peer, self._envelope(), octets)
         if isinstance(answer, Refused):
             self.refuse(answer, "DATA", mail_from=self.sender())
         else:
             self._errors = 0
             self.say(f"250 2.0.0 Queued as {answer}")
+        self.reset()
 
-    # --- login and TLS ---------------------------------------------------------------------------------------
-
-    @syntax("STARTTLS")
-    async def smtp_STARTTLS(self, arg: str) -> None:
-        if arg:
-            self.say(texts.NO_ARGUMENT)
-        elif self.client.tls:
-            self.say(texts.TLS_ACTIVE)
-        elif not self.gate.certificate:
-            self.say(texts.NO_TLS)
-        else:
-            self.say(texts.START_TLS)
-            self.flush()
-            await self._upgrade()
+    # --- login ---------------------------------------------------------------------------------------------
 
     def _may_log_in(self) -> bool:
         """RFC 4954 4: secrets travel in the clear only where we were told that it does not matter."""
@@ -356,97 +283,16 @@ class SubmissionSession(Conversation):
             self.refuse(Refused(texts.ENCRYPTION_REQUIRED), "AUTH")
         elif not mechanism:
             self.say(texts.AUTH_SYNTAX)
-        elif mechanism not in ("PLAIN", "LOGIN"):
+        elif mechanism not in login.MECHANISMS:
             self.say(texts.AUTH_UNKNOWN)
         else:
             await self._log_in(mechanism, initial.strip(" "))
 
     async def _log_in(self, mechanism: str, initial: str) -> None:
-        try:
-            login = await (self._plain(initial) if mechanism == "PLAIN" else self._login(initial))
-        except credentials.BadEncoding:
-            self.say(texts.AUTH_ENCODING)
-            return
-        if login is None:
-            return
-        try:
-            result = await self._logins.check(login, self.client.ip)
-        except StoreUnavailable:
-            # RFC 4954 6: a trouble of ours is 454, never a wrong password.
-            self.refuse(Refused(texts.CANNOT_CHECK_LOGIN), "AUTH")
-            return
-        if isinstance(result, credentials.WrongLogin):
-            ref = texts.new_ref()
-            why = f'{result.why} "{texts.shown(result.name)}" [{texts.LOGIN_FAILED.number} {ref}]'
-            self.gate.log.auth_failed(self.service, self.peer, mechanism, result.name, why)
-            self.refuse(Refused(texts.LOGIN_FAILED), "AUTH", ref=ref, logged=True)
+        credential = await login.log_in(self, self._logins, mechanism, initial)
+        if credential is None:
             return
         self._denied = None
         self._good_until = self.loop.time() + RECHECK
-        self.client = replace(self.client, credential=result, mechanism=mechanism)
-        self.say(f"235 2.7.0 Authenticated as credential {texts.shown(result.name)}")
-
-    async def _plain(self, initial: str) -> credentials.Login | None:
-        response = credentials.decode(initial) if initial else await self._challenge("")
-        return None if response is None else credentials.plain(response)
-
-    async def _login(self, initial: str) -> credentials.Login | None:
-        name = credentials.decode(initial) if initial else await self._challenge("VXNlcm5hbWU6")  # Username:
-        if name is None:
-            return None
-        secret = await self._challenge("UGFzc3dvcmQ6")  # Password:
-        return None if secret is None else credentials.Login(credentials.word(name), credentials.word(secret))
-
-    async def _challenge(self, challenge: str) -> bytes | None:
-        """Ask, and decode the answer; None if the client gave up or sent too much. Raises `BadEncoding`."""
-        self.say(f"334 {challenge}")
-        try:
-            line = await self.reader.line(MAX_AUTH, self.loop.time() + self.gate.settings.command_timeout)
-        except LineTooLong:
-            self.say(texts.AUTH_TOO_LONG)
-            self.hang_up(linger=True)
-            return None
-        answer = line.rstrip(b"\r\n").decode("latin-1")
-        if answer == "*":
-            self.say(texts.AUTH_CANCELLED)
-            return None
-        return credentials.decode(answer or "=")
-
-    # --- the rest --------------------------------------------------------------------------------------------
-
-    @syntax("RSET")
-    async def smtp_RSET(self, arg: str) -> None:
-        if arg:
-            self.say(texts.NO_ARGUMENT)
-            return
-        self.reset()
-        self.say(texts.OK)
-
-    @syntax("NOOP [anything]")
-    async def smtp_NOOP(self, arg: str) -> None:
-        self.say(texts.OK)
-
-    @syntax("QUIT")
-    async def smtp_QUIT(self, arg: str) -> None:
-        if arg:
-            self.say(texts.NO_ARGUMENT)
-            return
-        self.say(texts.BYE)
-        self.hang_up()
-
-    @syntax("HELP [command]")
-    async def smtp_HELP(self, arg: str) -> None:
-        method = self._verbs.get(arg.upper())
-        usage = getattr(method, "__smtp_syntax__", None)
-        self.say(f"214 2.0.0 Syntax is {usage}" if usage else texts.HELP)
-
-    @syntax("VRFY address")
-    async def smtp_VRFY(self, arg: str) -> None:
-        # RFC 5321 3.5.3: whoever cannot say whether an address is good says 252.
-        self.say(texts.CANNOT_VERIFY if arg else texts.VRFY_SYNTAX)
-
-    async def smtp_EXPN(self, arg: str) -> None:
-        self.say(texts.NOT_IMPLEMENTED)
-
-    async def smtp_ETRN(self, arg: str) -> None:
-        self.say(texts.NOT_IMPLEMENTED)
+        self.client = replace(self.client, credential=credential, mechanism=mechanism)
+        self.say(f"235 2.7.0 Authenticated as credential {texts.shown(credential.name)}")

@@ -1,27 +1,27 @@
-"""Decides whether a client may send a message, makes it a Message with its Deliveries, and has it kept.
+"""Decides whether a client may send a message, and has it kept.
 
 Knows no SMTP commands and no sockets. Two questions are asked early, at MAIL (`check_mail`),
 and the rest when the content is there (`submit`); between the final dot and its 250 stands
 nothing but header reading, which is bounded, and the one commit (RFC 5321 6.1, RFC 1047).
 The commit runs to its end even if the client hangs up: whoever has sent the dot may count
 on it. A refusal is a value (`Refused`); `StoreUnavailable` is the store's, and passes.
-Standards: RFC 6409 8 (what a submission server may add), RFC 5321 4.4 and 6.3 (trace, loops).
+Standards: RFC 6409, RFC 5321 6.3 (loops).
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from relay.accept import headers, texts, trace
+from relay.accept import headers, message, texts
 from relay.accept.texts import Refused
 from relay.accept.trace import Client
 from relay.address import Address, AddressError, parse_address
 from relay.config import Config
 from relay.credential import Credential, Rate
 from relay.delivery import Delivery
-from relay.envelope import NO_METADATA, Envelope, Message, Role
+from relay.envelope import Envelope
 from relay.event import Refusal
 from relay.log import Peer
 from relay.queue_id import QueueIds
@@ -39,7 +39,7 @@ class Store(Protocol):
     async def credential(self, name: str) -> Credential | None:
         """The credential of that name."""
 
-    async def spend(self, name: str, rate: Rate, now: float) -> float:
+    async def spend(self, name: str, rate: Rate) -> float:
         """One message of a credential's rate: 0.0, or the seconds to wait."""
 
     def refuse_later(self, refusal: Refusal) -> None:
@@ -122,7 +122,7 @@ class Submission:
         if reverse_path and not credential.may_send_from(reverse_path.destination):
             return _foreign(credential, reverse_path.destination)
         if credential.rate:
-            wait = await self.store.spend(credential.name, credential.rate, self.clock())
+            wait = await self.store.spend(credential.name, credential.rate)
             if wait > 0:
                 return _over_rate(credential.name, credential.rate, wait)
         return None
@@ -139,14 +139,22 @@ class Submission:
             return Refused(texts.HEADER_TOO_BIG, {"limit": limit})
         if refused := self._check_head(client, head):
             return refused
-        message, kept = self._compose(client, envelope, head, content)
-        commit = asyncio.get_running_loop().create_task(
-            self._keep(message, _roles(envelope, head), kept, client, peer, envelope), name=f"accept {message.queue_id}"
+        accepted = message.make(
+            client,
+            envelope,
+            head,
+            content,
+            queue_id=self._queue_ids.next(),
+            now=self.clock(),
+            hostname=self.config.hostname,
+            hide_client=self.config.submission.hide_client_address,
         )
+        queue_id = accepted.message.queue_id
+        commit = asyncio.get_running_loop().create_task(self._keep(accepted, client, peer), name=f"accept {queue_id}")
         self._commits.add(commit)
         commit.add_done_callback(self._commits.discard)
         await asyncio.shield(commit)
-        return message.queue_id
+        return queue_id
 
     def _check_head(self, client: Client, head: headers.Head) -> Refused | None:
         """The rules that need the header."""
@@ -163,64 +171,9 @@ class Submission:
                         return _foreign(credential, domain)
         return None
 
-    def _compose(self, client: Client, envelope: Envelope, head: headers.Head, content: bytes) -> tuple[Message, bytes]:
-        """The message, and the content as we keep it: our lines on top, Bcc gone."""
-        now = self.clock()
-        hostname = self.config.hostname
-        queue_id = self._queue_ids.next()
-        only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
-        top = trace.received(
-            client,
-            hostname=hostname,
-            queue_id=queue_id,
-            recipient=only,
-            now=now,
-            smtputf8=envelope.smtputf8,
-            hide_client=self.config.submission.hide_client_address,
-        )
-        message_id = head.message_id
-        if not message_id:
-            message_id = trace.message_id(hostname, queue_id)
-            top += f"Message-ID: {message_id}\r\n"
-        if not head.dated:
-            top += f"Date: {trace.date(int(now))}\r\n"
-        kept = b"".join(_pieces(top.encode("utf-8"), head, content))
-        message = Message(
-            queue_id=queue_id,
-            received_at=now,
-            reverse_path=envelope.reverse_path,
-            size=len(kept),
-            sender=_sender(head, envelope.reverse_path),
-            subject=headers.text(head.subject, headers.MAX_SUBJECT) if head.subject else "",
-            message_id=headers.text(message_id.encode("utf-8", "surrogateescape"), headers.MAX_SUBJECT),
-            ret=envelope.ret,
-            envid=envelope.envid,
-            eight_bit=envelope.eight_bit,
-            smtputf8=envelope.smtputf8,
-            tag=_tag(head, client.credential),
-            metadata=headers.metadata(head.metadata) if head.metadata else NO_METADATA,
-            credential=client.credential.name if client.credential else None,
-            client_ip=client.ip,
-        )
-        return message, kept
-
-    async def _keep(
-        self, message: Message, roles: list[Role], content: bytes, client: Client, peer: Peer, envelope: Envelope
-    ) -> None:
+    async def _keep(self, accepted: Accepted, client: Client, peer: Peer) -> None:
         """The commit, the log lines, and on to delivery."""
-        deliveries = tuple(
-            Delivery(
-                message=message,
-                number=number,
-                recipient=recipient.address,
-                role=role,
-                destination=recipient.address.destination,
-                notify=recipient.notify,
-                orcpt=recipient.orcpt,
-            )
-            for number, (recipient, role) in enumerate(zip(envelope.recipients, roles, strict=True))
-        )
-        accepted = Accepted(message, deliveries, content)
+        message, deliveries = accepted.message, accepted.deliveries
         claimed = self._courier.reserve(deliveries)
         try:
             await self.store.accept(accepted, claimed=claimed)
@@ -241,58 +194,12 @@ class Submission:
             await asyncio.wait(self._commits)
 
 
-def _pieces(top: bytes, head: headers.Head, content: bytes) -> Iterable[bytes]:
-    """Our lines, the header without what is dropped, an empty line where it lacked, the rest."""
-    yield top
-    position = 0
-    for start, end in head.dropped:
-        yield content[position:start]
-        position = end
-    if head.separated:
-        yield content[position:] if position else content
-    else:
-        yield content[position : head.end]
-        yield b"\r\n"
-        yield content[head.end :]
-
-
-def _roles(envelope: Envelope, head: headers.Head) -> list[Role]:
-    """Where the header names each recipient; what it does not name is a blind copy."""
-    named: dict[str, Role] = {}
-    for role, values in ((Role.CC, head.cc), (Role.TO, head.to)):
-        for value in values:
-            for address in headers.addresses(value):
-                named[address.lower()] = role
-    if not all(recipient.address.ascii for recipient in envelope.recipients):
-        named |= {_comparable(address): role for address, role in named.items()}
-        return [named.get(_comparable(str(recipient.address).lower()), Role.BCC) for recipient in envelope.recipients]
-    return [named.get(str(recipient.address).lower(), Role.BCC) for recipient in envelope.recipients]
-
-
-def _comparable(address: str) -> str:
-    """With its domain in A-labels: the envelope may have them where the header has not."""
-    local, _, domain = address.rpartition("@")
-    return f"{local}@{Address(local, domain).destination}"
-
-
 def _domain(address: str) -> str:
     """The domain of an address in a header, as credentials are bound to it."""
     try:
         return parse_address(address).destination
     except AddressError:
         return texts.shown(address.rpartition("@")[2])
-
-
-def _sender(head: headers.Head, reverse_path: Address | None) -> str:
-    for value in head.senders:
-        for address in headers.addresses(value):
-            return headers.text(address.encode("utf-8", "surrogateescape"), 320)
-    return str(reverse_path or "")
-
-
-def _tag(head: headers.Head, credential: Credential | None) -> str | None:
-    own = headers.text(head.tag, headers.MAX_TAG) if head.tag else ""
-    return own or (credential.tag if credential else None)
 
 
 def _foreign(credential: Credential, domain: str) -> Refused:

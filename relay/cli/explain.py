@@ -16,6 +16,8 @@ from relay.cli.screen import Screen
 from relay.reply import Reply
 
 _REPLY_LINE = re.compile(r"\s*([2-5]\d\d)(?:[ -]|$)(.*)")
+_ENHANCED_CODE = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?: .*)?", re.DOTALL)  # RFC 3463 2, as bounces quote it
+_FIELD = re.compile(r"\{(\w+)\}")
 _RULE = re.compile(r"[Rr]\d{4}")
 _REFERENCE = re.compile(r"[0-9a-z]{6}")
 STEPS = ("connect", "ehlo", "mail", "rcpt", "data", "dot")
@@ -72,9 +74,12 @@ def add(noun: Parser) -> None:
     noun.examples = (
         "mailtrail explain '550 5.1.1 User unknown'",
         'mailtrail explain "550-5.7.26 Unauthenticated email is not accepted due to domain\'s DMARC policy"',
+        "mailtrail explain 5.7.26",
         "mailtrail explain R4105",
     )
-    noun.add_argument("what", nargs="+", metavar="REPLY|RULE|REF", help="a server's reply, R4105, or a reference")
+    noun.add_argument(
+        "what", nargs="+", metavar="REPLY|RULE|REF", help="a server's reply or its enhanced code, R4105, or a reference"
+    )
     noun.add_argument("--at", choices=STEPS, default="rcpt", help="the command that was answered (default: rcpt)")
     outputs(noun, "table", "json")
 
@@ -97,7 +102,12 @@ def explain(args: argparse.Namespace, screen: Screen) -> "int | Coroutine[None, 
 
 
 def parse_reply(text: str) -> Reply | None:
-    """A reply as it stands in logs and bounces, on one line or several; None if it is none."""
+    """A reply as it stands in logs and bounces, on one line or several; None if it is none.
+
+    An enhanced code alone (`5.7.26`) is the reply that has it: 550, 450 or 250.
+    """
+    if alone := _ENHANCED_CODE.fullmatch(text):
+        return Reply.parse(int(alone[1]) * 100 + (0 if alone[1] == "2" else 50), text)
     first = _REPLY_LINE.match(text)
     if first is None:
         return None
@@ -147,15 +157,15 @@ def _rule(args: argparse.Namespace, screen: Screen, number: str) -> int:
             "rule": rule.number,
             "code": rule.code,
             "dsn": rule.enhanced,
-            "cause": rule.cause,
-            "fix": rule.fix or None,
+            "cause": _readable(rule.cause),
+            "fix": _readable(rule.fix) or None,
         }
         screen.json("explain", body, args.json or "")
         return 0
     screen.line(f"{rule.number} is a refusal of this relay: {rule.code} {rule.enhanced}")
-    screen.line(f"  Cause   {rule.cause}")
+    screen.line(f"  Cause   {_readable(rule.cause)}")
     if rule.fix:
-        screen.line(f"  Fix     {rule.fix}")
+        screen.line(f"  Fix     {_readable(rule.fix)}")
     later = 400 <= rule.code < 500
     screen.line(f"  Client  {'may try again later' if later else 'must not try the same again'}")
     return 0
@@ -166,4 +176,9 @@ def meaning_of_rule(number: str) -> str | None:
     from relay.accept.texts import RULES
 
     rule = next((rule for rule in RULES if rule.number == number), None)
-    return None if rule is None else rule.cause + (f". Fix: {rule.fix}" if rule.fix else "")
+    return None if rule is None else _readable(rule.cause + (f". Fix: {rule.fix}" if rule.fix else ""))
+
+
+def _readable(template: str) -> str:
+    """The text of a rule for people: what each refusal fills in stands in capitals, as in a command's usage."""
+    return _FIELD.sub(lambda field: field[1].upper(), template)

@@ -169,6 +169,7 @@ async def running(
     log_file = directory / "mail.log"
     config = Config(hostname=HOST, submission=own, log=LogSection(file=log_file))
     clock, store, hand = Clock(), MemoryStore(*credentials), Hand(room)
+    store.clock = clock
     log = Log(config, clock=clock)
     submission = Submission(store, config, log, QueueIds(os.getpid(), clock), hand, clock)
     logins = Logins(store, delays=Delays(clock), clock=clock, sleep=clock.sleep)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.accept import server
 from relay.accept.body import Body
-from tests.accept.service import running
+from tests.accept.service import PATIENCE, running
 
 
 async def test_a_store_that_cannot_be_written_is_4yz_and_recovers_by_itself(here: Path) -> None:
@@ -95,18 +96,56 @@ async def test_no_reply_before_the_commit(here: Path) -> None:
 
 
 async def test_at_the_end_of_the_day_idle_sessions_hear_421(here: Path) -> None:
-    """RFC 5321 3.8: and nobody new is let in."""
+    """RFC 5321 3.8: at once, where they had their message; and nobody new is let in."""
     async with running(here) as service:
         idle = await service.hello()
-        await service.server.close(grace=5.0)
+        await idle.envelope()
+        await idle.data(b"hello")
+        closing = asyncio.ensure_future(service.server.close(grace=PATIENCE))
         assert (await idle.reply()).startswith("421 4.3.2 Relay is shutting down")
         assert await idle.at_end()
+        await closing
         assert service.server.sessions == 0
         try:
             late = await service.connect()
         except ConnectionRefusedError:
             return
         assert await late.at_end()
+
+
+async def test_at_the_end_of_the_day_who_has_just_come_may_send_a_message(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It found a relay that looked well; after its message it hears 421, in the middle of an envelope it does not."""
+    monkeypatch.setattr(server, "CHANCE", PATIENCE)
+    async with running(here) as service:
+        early = await service.hello()
+        just_now = await service.connect()
+        begun = await service.hello()
+        assert (await begun.ask("MAIL FROM:<a@example.com>")).startswith("250 ")
+        assert (await just_now.reply()).startswith("220 ")
+        closing = asyncio.ensure_future(service.server.close(grace=3 * PATIENCE))
+        for client in (early, just_now, begun):
+            if client is just_now:
+                assert (await client.ask("EHLO app.example.com")).startswith("250-")
+            if client is begun:
+                assert (await client.ask("RCPT TO:<b@example.net>")).startswith("250 ")
+            else:
+                await client.envelope()
+            assert (await client.data(b"hello")).startswith("250 2.0.0 Queued as ")
+            assert (await client.reply()).startswith("421 4.3.2 ")
+            assert await client.at_end()
+        await closing
+        assert len(service.store.accepted) == 3
+
+
+async def test_at_the_end_of_the_day_who_has_just_come_and_is_silent_hears_421(here: Path) -> None:
+    """Its chance is over long before the grace time is: nobody is cut off without a word."""
+    async with running(here) as service:
+        silent = await service.hello()
+        await service.server.close(grace=0.2)
+        assert (await silent.reply()).startswith("421 4.3.2 Relay is shutting down")
+        assert await silent.at_end()
 
 
 async def test_at_the_end_of_the_day_a_command_in_hand_is_finished(here: Path) -> None:
