@@ -5,13 +5,13 @@ One message, one straight line:
  1  relay/accept/server.py       the client says MAIL, RCPT, DATA                → envelope, content
  2  relay/accept/submission.py   may this client send this?                      → Message, Deliveries
  3  relay/store/store.py         accept(): one commit; only then 250
- 4  relay/deliver/dispatcher.py  claim what is due, by destination, within limits
+ 4  relay/deliver/dispatcher.py  claim what is due, by destination, within limits  (hand, lane)
  5  relay/deliver/mx.py          the next hops, in order
  6  relay/compose/render.py      this recipient's copy                           → bytes
  7  relay/deliver/client.py      one SMTP transaction                            → what the server said
  8  relay/deliver/outcome.py     what that means                                 → Verdict
  9  relay/store/store.py         settle(): one commit
-10  relay/deliver/schedule.py    deferred: when next?    relay/compose/dsn.py  failed: tell the sender
+10  relay/deliver/settling.py    what follows: when next (schedule.py), what the sender is told (compose/dsn.py)
 
 The words (address, reply, envelope, delivery, event, credential) are plain values
 at the bottom; everything else may import them, they import nothing but each other.

@@ -76,10 +76,10 @@ class Carrier:
         self._contents = contents
         self._sandbox = sandbox
 
-    async def carry(self, delivery: Delivery, in_hand_since: float, kept: Connection | None) -> Carried:
-        """Try `delivery` once, over `kept` if that still works."""
+    async def carry(self, delivery: Delivery, in_hand_since: float, kept: Connection | None, lane: str) -> Carried:
+        """Try `delivery` of that lane once, over `kept` if that still works."""
         this = _Try(delivery, in_hand_since)
-        async with self._contents.borrow(delivery.message.queue_id, delivery.message.size) as content:
+        async with self._contents.borrow(delivery.message.queue_id, delivery.message.size, lane) as content:
             if content is None:
                 return Carried(this.made(), _CONTENT_GONE, kept)
             copy = render(delivery, content)

@@ -3,12 +3,13 @@
 What has just been accepted stays here while there is room, so that its delivery need not
 read it back; everything else is read when its attempt begins. What waits for its turn makes
 room for what is read now. Who needs one more content than the budget allows waits until another
-is given back; a small one does not wait, so that big mail in a slow queue holds up little else.
+is given back. A small one does not wait. Of big ones each lane may always use one, and more of
+them only within half of what the others leave: a slow lane, or a few, leave room for the next.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,8 +38,9 @@ class Contents:
         self._budget = budget
         self._held: dict[str, _Held] = {}
         self._octets = 0
+        self._used: dict[str, int] = {}  # octets of big contents, by the lane that uses them
         self._freed = asyncio.Condition()
-        self._loading = 0  # attempts that are reading, or waiting for room to read
+        self._waiting = 0  # attempts that are reading, or waiting for their part or for room to read
 
     def keep(self, queue_id: str, content: bytes, deliveries: int) -> None:
         """Have a content at hand for so many deliveries, if there is room."""
@@ -56,9 +58,15 @@ class Contents:
             held.awaited -= 1
             self._drop_unused(queue_id, held)
 
+    def borrow(self, queue_id: str, size: int, lane: str | None = None) -> AbstractAsyncContextManager[bytes | None]:
+        """The content (of about `size` octets) for one attempt of `lane`; None when it is no longer kept."""
+        held = self._held.get(queue_id)
+        if lane is None or self._small(size) or (held is not None and held.users):
+            return self._borrowed(queue_id, size)
+        return self._borrowed_in_part(queue_id, size, lane)
+
     @asynccontextmanager
-    async def borrow(self, queue_id: str, size: int) -> AsyncIterator[bytes | None]:
-        """The content (of about `size` octets) for one attempt; None when it is no longer kept."""
+    async def _borrowed(self, queue_id: str, size: int) -> AsyncIterator[bytes | None]:
         held = self._held.get(queue_id) or await self._load(queue_id, size)
         if held is None:
             yield None
@@ -70,8 +78,36 @@ class Contents:
         finally:
             held.users -= 1
             self._drop_unused(queue_id, held)
-            if self._loading and not held.users:
+            if self._waiting and not held.users:
                 await self._tell()
+
+    @asynccontextmanager
+    async def _borrowed_in_part(self, queue_id: str, size: int, lane: str) -> AsyncIterator[bytes | None]:
+        """The same, as soon as that leaves enough for the other lanes."""
+        self._waiting += 1
+        try:
+            async with self._freed:
+                await self._freed.wait_for(lambda: self._leaves_enough(lane, size))
+                self._used[lane] = self._used.get(lane, 0) + size
+        finally:
+            self._waiting -= 1
+        try:
+            async with self._borrowed(queue_id, size) as content:
+                yield content
+        finally:
+            self._used[lane] -= size
+            if not self._used[lane]:
+                del self._used[lane]
+            if self._waiting:
+                await self._tell()
+
+    def _leaves_enough(self, lane: str, size: int) -> bool:
+        mine = self._used.get(lane, 0)
+        left_by_others = self._budget - (sum(self._used.values()) - mine)
+        return mine == 0 or 2 * (mine + size) <= left_by_others
+
+    def _small(self, size: int) -> bool:
+        return size * SMALL <= self._budget
 
     def _drop_unused(self, queue_id: str, held: _Held) -> None:
         if not held.users and not held.awaited and self._held.get(queue_id) is held:
@@ -85,14 +121,14 @@ class Contents:
                 self._octets -= len(self._held.pop(queue_id).content)
                 if self._octets + size <= self._budget:
                     break
-        return self._octets == 0 or self._octets + size <= self._budget or size * SMALL <= self._budget
+        return self._octets == 0 or self._octets + size <= self._budget or self._small(size)
 
     async def _tell(self) -> None:
         async with self._freed:
             self._freed.notify_all()
 
     async def _load(self, queue_id: str, size: int) -> _Held | None:
-        self._loading += 1
+        self._waiting += 1
         try:
             async with self._freed:
                 await self._freed.wait_for(lambda: self._make_room(size))
@@ -102,8 +138,8 @@ class Contents:
             finally:
                 self._octets -= size
         finally:
-            self._loading -= 1
-            if self._loading:
+            self._waiting -= 1
+            if self._waiting:
                 await self._tell()
         if content is None:
             return None

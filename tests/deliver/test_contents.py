@@ -110,3 +110,51 @@ async def test_a_delivery_that_will_not_come_frees_its_content() -> None:
     contents.forget("a")
     async with contents.borrow("a", 1):
         assert kept.read == ["a"]
+
+
+async def test_a_slow_lane_leaves_room_for_others() -> None:
+    """Many big contents of one lane are used at once, but only within half of the room; another's does not wait."""
+    big = {f"s{n}": b"S" * 100 for n in range(20)}
+    kept = Kept(**big, other=b"O" * 400)
+    contents = Contents(kept, 1000)
+    using: asyncio.Queue[str] = asyncio.Queue()
+    done = asyncio.Event()
+
+    async def use(name: str) -> None:
+        async with contents.borrow(name, 100, "slow"):
+            using.put_nowait(name)
+            await done.wait()
+
+    tasks = [asyncio.create_task(use(name)) for name in big]
+    for _ in range(5):
+        await using.get()
+    async with contents.borrow("other", 400, "quick") as content:
+        assert content == b"O" * 400
+        assert using.empty()
+    done.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_is_just_accepted_counts_for_its_lane_too() -> None:
+    """Contents that are in memory already are the lane's part as well, and make room until it is their turn."""
+    contents = Contents(Kept(a=b"A" * 400, b=b"B" * 400, other=b"O" * 400), 1000)
+    contents.keep("a", b"A" * 400, 1)
+    contents.keep("b", b"B" * 400, 1)
+
+    async def second() -> bytes | None:
+        async with contents.borrow("b", 400, "slow") as content:
+            return content
+
+    async with contents.borrow("a", 400, "slow"):
+        waiting = asyncio.create_task(second())
+        async with contents.borrow("other", 400, "quick") as content:
+            assert content == b"O" * 400
+            assert not waiting.done()
+    assert await waiting == b"B" * 400
+
+
+async def test_those_who_use_the_same_content_do_not_wait_for_each_other() -> None:
+    """One big content for many recipients of one lane is in memory once, and counts once."""
+    contents = Contents(Kept(a=b"A" * 600), 1000)
+    async with contents.borrow("a", 600, "x.test") as one, contents.borrow("a", 600, "x.test") as other:
+        assert one is other

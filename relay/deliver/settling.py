@@ -1,0 +1,153 @@
+"""What follows an attempt: the next one or the end, what the sender is told, and its record.
+
+One table says it: `_conclude`. Nobody waits for the record, so that the connection can
+take the next delivery. When the store cannot be written, outcomes wait in memory and are
+tried again; when the claim has lapsed by then, they are late and change nothing.
+
+It does not try, and it does not judge: the verdict comes with the attempt.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from relay.compose.dsn import Kind, notice, should_notify
+from relay.config import Config
+from relay.deliver import schedule
+from relay.deliver.carrier import Carried
+from relay.deliver.contents import Contents
+from relay.deliver.hand import Hand
+from relay.deliver.lane import Work
+from relay.delivery import BOUNCED, Attempt, Delivery, Status, Verdict
+from relay.envelope import Message
+from relay.log import Log
+from relay.queue_id import QueueIds
+from relay.store import Accepted, Store, StoreUnavailable
+from relay.store.engine import Row
+from relay.store.spool import Settlement
+
+AGAIN = 1.0  # seconds until a store that could not be used is asked again
+
+
+class Settling:
+    """One per worker. What is settled leaves `hand`."""
+
+    def __init__(
+        self, config: Config, store: Store, contents: Contents, log: Log, queue_ids: QueueIds, hand: Hand
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._contents = contents
+        self._log = log
+        self._queue_ids = queue_ids
+        self._hand = hand
+
+    async def settle(self, work: Work, carried: Carried) -> None:
+        """Decide what follows, and have it written soon. Waits only for content that a notice brings back."""
+        self._write(work, await self._conclude(work, carried))
+
+    async def _conclude(self, work: Work, carried: Carried) -> Settlement:
+        delivery, attempt, verdict = work.delivery, carried.attempt, carried.verdict
+        due_at = None
+        warn = False
+        if verdict.status is Status.DEFERRED:
+            due_at = schedule.next_attempt(
+                self._config.delivery,
+                attempt=delivery.attempt,
+                received_at=delivery.message.received_at,
+                now=attempt.finished_at,
+                last=verdict,
+                jitter=random.random(),
+            )
+            if due_at is None:
+                verdict = schedule.expired(verdict, lifetime=self._config.delivery.lifetime)
+            else:
+                patience = self._config.delivery.delay_warning
+                warn = bool(patience) and attempt.finished_at - delivery.message.received_at >= patience
+        kind = _kind_of_notice(verdict, relayed=carried.relayed, warn=warn)
+        notices: tuple[Accepted, ...] = ()
+        if kind is not None and should_notify(kind, delivery):
+            try:
+                notices = (await self._notice(kind, delivery, verdict, attempt),)
+            except Exception as error:  # the attempt is made: whatever goes wrong now, what came of it must be kept
+                self._log.error(f"{delivery.message.queue_id}: the notice to its sender cannot be made", error)
+        return Settlement(
+            delivery,
+            attempt,
+            verdict,
+            due_at=due_at,
+            spooled_at=None if work.spooled else work.since,
+            warned=bool(notices) and kind is Kind.DELAY,
+            notices=notices,
+        )
+
+    async def _notice(self, kind: Kind, delivery: Delivery, verdict: Verdict, attempt: Attempt) -> Accepted:
+        async with self._original(delivery.message) as original:
+            message, to_sender, content = notice(
+                kind,
+                delivery,
+                verdict,
+                attempt,
+                hostname=self._config.hostname,
+                now=attempt.finished_at,
+                queue_id=self._queue_ids.next(),
+                original=original or b"",
+                will_retry_until=delivery.message.received_at + self._config.delivery.lifetime,
+            )
+        return Accepted(message, (to_sender,), content)
+
+    @asynccontextmanager
+    async def _original(self, message: Message) -> AsyncIterator[bytes | None]:
+        """The content of a message whose sender is to be told; waited for while the store cannot be read."""
+        while True:
+            try:
+                async with self._contents.borrow(message.queue_id, message.size) as content:
+                    yield content
+                    return
+            except StoreUnavailable as error:
+                self._log.warning(f"{message.queue_id}: cannot read its content for a notice, trying again: {error}")
+            await asyncio.sleep(AGAIN)
+
+    def _write(self, work: Work, settlement: Settlement) -> None:
+        work.spooled = True
+        try:
+            written = self._store.settle(settlement)
+        except StoreUnavailable:
+            self._write_again(work, settlement)
+            return
+        written.add_done_callback(partial(self._written, work, settlement))
+
+    def _written(self, work: Work, settlement: Settlement, written: "asyncio.Future[list[list[Row]]]") -> None:
+        delivery, verdict = settlement.delivery, settlement.verdict
+        message = delivery.message
+        try:
+            settled = self._store.settled(written)
+        except StoreUnavailable:
+            self._write_again(work, settlement)
+            return
+        self._hand.drop(work)
+        if settled.late:
+            self._log.warning(f"{message.queue_id}: a late answer to a lapsed claim changes nothing: {verdict.reason}")
+            return
+        self._log.attempt(delivery, settlement.attempt, verdict, settlement.due_at)
+        for told in settlement.notices:
+            self._log.queued(told.message.queue_id, None, told.message.size, 1)
+            self._hand.look.set()
+        if verdict.dsn == "4.4.7" and verdict.status is Status.SOFT_BOUNCE:
+            self._log.expired(message.queue_id, message.reverse_path)
+        if settled.finished:
+            self._log.removed(message.queue_id)
+
+    def _write_again(self, work: Work, settlement: Settlement) -> None:
+        """The store cannot be written now: the outcome waits in memory, and its claim stands until its lease ends."""
+        asyncio.get_running_loop().call_later(AGAIN, self._write, work, settlement)
+
+
+def _kind_of_notice(verdict: Verdict, *, relayed: bool, warn: bool) -> Kind | None:
+    if verdict.status in BOUNCED:
+        return Kind.FAILURE
+    if verdict.status is Status.SENT and relayed:
+        return Kind.RELAYED
+    return Kind.DELAY if warn else None
