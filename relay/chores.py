@@ -7,6 +7,7 @@ everybody's. A database that cannot be used now is a warning, and the chores wai
 
 import asyncio
 import os
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import asdict
@@ -43,7 +44,8 @@ class _Chores:
         self._retention = config.retention
         self._store = store
         self._log = log
-        self._holder = f"{os.uname().nodename}:{os.getpid()}"
+        # Two machines may have the same name and the same pids: containers often do.
+        self._holder = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
         self._ours = False
         self._next_lease = 0.0  # monotonic seconds, like the others
         self._next_sum = self._next_prune = time.monotonic() + SUM_UP

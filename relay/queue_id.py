@@ -33,6 +33,10 @@ class QueueIds:
         self._ms = 0
         self._counter = 0
 
+    def belong_to(self, writer: int) -> None:
+        """From now on they are this writer's."""
+        self._writer = writer % WRITERS
+
     def next(self) -> str:
         """A new queue id; when one millisecond's numbers are used up it borrows from the next."""
         ms = int(self._clock() * 1000) - EPOCH

@@ -5,7 +5,12 @@ Start: store, then delivery, then the listeners; ready when every listener answe
 give the rest back, close. A new configuration is for the next worker in this place.
 Everything lives in one exit stack and one task group; every task has a name.
 
-`prepare` and `finish` are the supervisor's: before the first worker and after the last.
+The worker's number comes from the database: no other living one has it, on any node. One that
+was silent for so long that its number went to another (frozen, cut off) takes a new one.
+
+`prepare` and `finish` are the supervisor's: before the first worker and after the last. A
+database server that is away is waited for, by `prepare` and by every worker, and that is said
+once in words; a wrong password, a missing database or a newer schema ends the start.
 """
 
 import asyncio
@@ -14,12 +19,12 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from typing import Any
 
 import uvloop
 
-from relay.accept.server import serve_submission
+from relay.accept.server import Server, serve_submission
 from relay.accept.submission import Submission
 from relay.chores import do_chores
 from relay.config import Config, Endpoint
@@ -32,9 +37,11 @@ from relay.deliver.mx import NextHops
 from relay.lifeline import Lifeline
 from relay.log import Log
 from relay.queue_id import QueueIds
-from relay.store import Store, StoreUnavailable, migrate, open_store, settle_down
+from relay.store import Store, StoreAway, StoreUnavailable, migrate, open_store, settle_down
+from relay.store.chores import Worker
 
 SIGN_OF_LIFE = 3.0  # seconds between two
+AGAIN = 1.0  # seconds between two tries to open a database that is away
 # Seconds after which the loop lets the database's thread go on. Each statement of a transaction waits for that; with
 # Python's 5 ms a worker made 15 % less.
 SWITCH = 0.0002
@@ -43,7 +50,14 @@ MEMORY = 64 * 1024 * 1024  # octets of content in hand, besides what is being re
 
 def prepare(config: Config) -> None:
     """Before any worker: the database exists and has this program's schema. Raises SchemaTooNew, StoreUnavailable."""
-    migrate(config)
+    waiting = _Waiting(config)
+    while True:
+        try:
+            migrate(config)
+            return
+        except StoreAway as error:
+            waiting.tell(error)
+        time.sleep(AGAIN)
 
 
 def finish(config: Config) -> None:
@@ -57,6 +71,20 @@ def work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, socket.soc
     uvloop.run(_work(config, lifeline, doors))
 
 
+class _Waiting:
+    """Says what is waited for: once, and again when the reason is another."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._told = ""
+
+    def tell(self, error: StoreUnavailable) -> None:
+        if str(error) != self._told:
+            self._told = str(error)
+            with closing(Log(self._config)) as log:
+                log.warning(f"waiting for the database: {error}")
+
+
 async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, socket.socket]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -67,9 +95,16 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
         loop.set_exception_handler(lambda _, context: _unexpected(log, context))
         alive = asyncio.create_task(lifeline.keep(), name="lifeline")
         stack.callback(alive.cancel)
-        store = await open_store(config)
+        opening = asyncio.create_task(_joined(config), name="opening")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        stack.callback(stopped.cancel)
+        await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            opening.cancel()
+            return
+        store, me = opening.result()
         stack.push_async_callback(store.close)
-        queue_ids = QueueIds(lifeline.number)
+        queue_ids = QueueIds(me.writer, store.engine.now)
         contents = Contents(store, MEMORY)
         resolver = Resolver(config.dns)
         stack.push_async_callback(resolver.close)
@@ -78,18 +113,20 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
         client = Client(config.hostname, config.delivery.timeouts)
         carrier = Carrier(client, next_hops, contents, sandbox=config.sandbox)
         dispatcher = Dispatcher(config, store, carrier, contents, log, queue_ids)
+        presence = _Presence(me, store, dispatcher, queue_ids, log)
         submission = Submission(store, config, log, queue_ids, dispatcher)
 
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(_signs_of_life(lifeline.number, store, dispatcher, log), name="signs of life"),
+                tasks.create_task(presence.keep(), name="signs of life"),
                 tasks.create_task(dispatcher.keep_in_hand(), name="claims in hand"),
                 tasks.create_task(do_chores(config, store, log), name="chores"),
             ]
             looking = tasks.create_task(dispatcher.run(), name="dispatcher")
             server = await serve_submission(submission, config, log, doors=doors)
+            presence.server = server
             lifeline.ready()
-            await stop.wait()
+            await stopped
             deadline = time.monotonic() + config.grace
             await server.close(config.grace)
             await dispatcher.stop(max(0.0, deadline - time.monotonic()))
@@ -97,7 +134,7 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
             for task in running:
                 task.cancel()
         with suppress(StoreUnavailable):
-            await store.gone(lifeline.number)
+            await store.gone(presence.me)
 
 
 def _unexpected(log: Log, context: Mapping[str, Any]) -> None:
@@ -105,13 +142,51 @@ def _unexpected(log: Log, context: Mapping[str, Any]) -> None:
     log.error(str(context["message"]), context.get("exception"))
 
 
-async def _signs_of_life(number: int, store: Store, dispatcher: Dispatcher, log: Log) -> None:
-    started_at = time.time()
+async def _joined(config: Config) -> tuple[Store, Worker]:
+    """The store, open, and our place among the workers."""
+    waiting = _Waiting(config)
     while True:
-        pause = SIGN_OF_LIFE
         try:
-            if not dispatcher.know_workers(number, await store.alive(number, started_at)):
-                pause = SIGN_OF_LIFE / 10
+            store = await open_store(config)
+            try:
+                return store, await store.join()
+            except BaseException:
+                await store.close()
+                raise
         except StoreUnavailable as error:
-            log.warning(f"cannot write to the database: {error}")
-        await asyncio.sleep(pause)
+            waiting.tell(error)
+        await asyncio.sleep(AGAIN)
+
+
+class _Presence:
+    """Signs of life in the database, and what they tell of the others."""
+
+    def __init__(self, me: Worker, store: Store, dispatcher: Dispatcher, queue_ids: QueueIds, log: Log) -> None:
+        self.me = me
+        self.server: Server | None = None  # as soon as there is one
+        self._store = store
+        self._dispatcher = dispatcher
+        self._queue_ids = queue_ids
+        self._log = log
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+        while True:
+            pause = SIGN_OF_LIFE
+            try:
+                if not self._dispatcher.know_workers(self.me.writer, await self._sign()):
+                    pause = SIGN_OF_LIFE / 10
+            except StoreUnavailable as error:
+                self._log.warning(f"cannot write to the database: {error}")
+            await asyncio.sleep(pause)
+
+    async def _sign(self) -> list[int]:
+        """The numbers of all living workers; with a new one of ours if another worker has the old one now."""
+        sessions = self.server.sessions if self.server else 0
+        while not (alive := await self._store.alive(self.me, in_hand=self._dispatcher.in_hand, sessions=sessions)):
+            before, self.me = self.me, await self._store.join()
+            self._queue_ids.belong_to(self.me.writer)
+            self._log.warning(
+                f"silent for too long: worker {before.writer} is another one now, this is {self.me.writer}"
+            )
+        return alive

@@ -16,7 +16,7 @@ from typing import Any
 from relay.cli import wording
 from relay.cli.arguments import Parser, outputs, wants_json
 from relay.cli.bounds import add_bounds, any_bound, bounded, limits
-from relay.cli.database import configuration, opened
+from relay.cli.database import configuration, opened, user
 from relay.cli.failures import Failure, NothingMatched, Usage
 from relay.cli.listing import mode_of
 from relay.cli.screen import Column, Listing, Screen
@@ -103,7 +103,7 @@ async def add_(args: argparse.Namespace, screen: Screen) -> int:
                 f"there is a credential {args.name} already",
                 f"mailtrail credential rotate {args.name} gives it a new secret",
             )
-        await store.save_credential(credential)
+        await store.save_credential(credential, verb="add", actor=user())
     _tell_secret(args, screen, "credential.add", credential, secret, "created")
     return 0
 
@@ -123,7 +123,7 @@ async def rotate(args: argparse.Namespace, screen: Screen) -> int:
             if old.revoked_at is None and (one.expires_at is None or one.expires_at > screen.now)
         )
         fresh = replace(old, secrets=(Secret(digest(secret)), *(kept if until > screen.now else ())), revoked_at=None)
-        await store.save_credential(fresh)
+        await store.save_credential(fresh, verb="rotate", actor=user())
     _tell_secret(args, screen, "credential.rotate", fresh, secret, "has a new secret")
     if len(fresh.secrets) > 1:
         screen.note(f"The old secret stays valid until {wording.moment(until, screen.zone)}.")
@@ -136,7 +136,7 @@ async def revoke(args: argparse.Namespace, screen: Screen) -> int:
         credential = _found(await store.credential(args.name), args.name)
         if credential.revoked_at is None:
             credential = replace(credential, secrets=(), revoked_at=screen.now)
-            await store.save_credential(credential)
+            await store.save_credential(credential, verb="revoke", actor=user())
     _tell(args, screen, "credential.revoke", credential, "revoked: no login with it works any more")
     return 0
 
@@ -148,7 +148,7 @@ async def set_(args: argparse.Namespace, screen: Screen) -> int:
     async with opened(args) as store:
         old = _found(await store.credential(args.name), args.name)
         changed = bounded(old, args)
-        await store.save_credential(changed)
+        await store.save_credential(changed, verb="set", actor=user())
     _tell(args, screen, "credential.set", changed, limits(changed) or "no bounds")
     return 0
 

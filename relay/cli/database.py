@@ -1,15 +1,15 @@
 """The way from a command line to the configuration and the database.
 
-Commands work on the database itself, whether the relay runs or not. As root they work as the
-owner of the data directory, so that no file appears there that the relay cannot write. Fails
-with `Failure` in words that say what to type: no configuration, no database yet, not readable.
+Commands work on the database itself, SQLite's file or PostgreSQL's server, whether the relay runs
+or not. With a file, root works as the owner of the data directory, so that none appears there that
+the relay cannot write, and a member of the relay's group can read. Fails with `Failure` in words
+that say what to type: no configuration, no database yet, not readable.
 """
 
 import argparse
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 MAGIC = b"SQLite format 3\0"
-ALIVE = 10.0  # seconds; a worker signs more often than that
 
 
 def configuration(args: argparse.Namespace) -> "Config":
@@ -62,20 +61,25 @@ def config_hint(path: Path) -> str:
 async def opened(
     args: argparse.Namespace, *, create: bool = False, migrated: bool = False, as_owner: bool = True
 ) -> AsyncIterator["Store"]:
-    """The store of the chosen configuration.
+    """The store of the chosen configuration; see `opened_at`."""
+    async with opened_at(configuration(args), create=create, migrated=migrated, as_owner=as_owner) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened_at(
+    config: "Config", *, create: bool = False, migrated: bool = False, as_owner: bool = True
+) -> AsyncIterator["Store"]:
+    """The store of a configuration.
 
     With `create` a database that does not exist yet is made; with `migrated` an older one is
     brought up too. Raises `Failure`.
     """
-    from relay.store import SchemaTooNew, StoreUnavailable, migrate, open_store
+    from relay.store import BadQuery, NotOffered, SchemaTooNew, StoreUnavailable
 
-    config = configuration(args)
-    with _as_owner(config.data_dir) if as_owner else nullcontext():
-        _check(config, create=create or migrated)
+    with _as_owner(config) if as_owner else nullcontext():
         try:
-            if migrated or (create and not config.database_path.exists()):
-                migrate(config)
-            store = await open_store(config)
+            store = await _open(config, create=create, migrated=migrated)
             try:
                 yield store
             finally:
@@ -86,17 +90,45 @@ async def opened(
         except PermissionError:
             raise _denied(config.database_path) from None
         except (StoreUnavailable, SchemaTooNew) as error:
+            raise Failure(str(error), _more_rights(config)) from None
+        except NotOffered as error:
             raise Failure(str(error)) from None
-        except sqlite3.OperationalError as error:
-            if "no such" not in str(error):
-                raise
+        except BadQuery as error:
             raise Failure(f"the database is older than this program ({error})", "mailtrail db migrate") from None
+
+
+async def _open(config: "Config", *, create: bool, migrated: bool) -> "Store":
+    from relay.store import NotMigrated, migrate, on_server, open_store
+
+    if not on_server(config):
+        _check(config, create=create or migrated)
+        migrated = migrated or (create and not config.database_path.exists())
+    if migrated:
+        migrate(config)
+    try:
+        return await open_store(config)
+    except NotMigrated:
+        if not create:
+            raise
+    migrate(config)
+    return await open_store(config)
+
+
+def place(config: "Config") -> str:
+    """Where the database is: the file, or the server and the database without the password."""
+    from relay.store import on_server
+
+    if not on_server(config):
+        return str(config.database_path)
+    from relay.store.postgres.link import place
+
+    return place(config.database_url)
 
 
 async def _running(store: "Store") -> bool:
     """Does a worker sign in this database? One that cannot be read counts as in use."""
     try:
-        return bool(await store.engine.read("live_workers", {"since": store.engine.now() - ALIVE}))
+        return any(worker["alive"] for worker in await store.workers())
     except Exception:  # whatever is wrong was met, and told, by the command itself
         return True
 
@@ -105,7 +137,8 @@ def _leave_readable(config: "Config") -> None:
     """As the relay leaves it when it stops: one plain file, which members of the group can read."""
     from relay.store import settle_down
 
-    settle_down(config)
+    with suppress(PermissionError):  # who may only read it has changed nothing
+        settle_down(config)
 
 
 def _check(config: "Config", *, create: bool) -> None:
@@ -130,10 +163,22 @@ def _denied(path: Path) -> Failure:
     return Failure(f"cannot open the database {path} (permission denied for user {user()})", "sudo mailtrail …")
 
 
+def _more_rights(config: "Config") -> str | None:
+    """What to type where the database can be read and not written by this user."""
+    from relay.store import on_server
+
+    if on_server(config) or os.access(config.database_path, os.W_OK, effective_ids=True):
+        return None
+    return "sudo mailtrail …" if config.database_path.exists() else None
+
+
 @contextmanager
-def _as_owner(folder: Path) -> Iterator[None]:
-    """As root: be the owner of `folder` for a while."""
-    if os.geteuid() != 0 or not folder.exists() or folder.stat().st_uid == 0:
+def _as_owner(config: "Config") -> Iterator[None]:
+    """As root, where the database is a file: be the owner of its directory for a while."""
+    from relay.store import on_server
+
+    folder = config.database_path.parent
+    if on_server(config) or os.geteuid() != 0 or not folder.exists() or folder.stat().st_uid == 0:
         yield
         return
     owner = folder.stat()

@@ -1,19 +1,20 @@
 """`mailtrail db`: the database itself.
 
 The views are a public interface (`schema` describes them) and `query` reads them with SQL on a
-connection that cannot write. `backup` copies the database while it is in use; `cp` would tear it.
+connection that cannot write. `backup` copies SQLite's file while it is in use; `cp` would tear it.
+`copy` (`moving.py`) moves everything to another database, of the other kind if need be.
 """
 
 import argparse
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from relay.cli import wording
+from relay.cli import moving, wording
 from relay.cli.arguments import Parser, outputs
-from relay.cli.database import configuration, opened
+from relay.cli.database import configuration, opened, place
 from relay.cli.failures import PROBLEMS_FOUND, Failure, NothingMatched, Usage
 from relay.cli.listing import mode_of
 from relay.cli.progress import Progress
@@ -52,10 +53,11 @@ def add(noun: Parser) -> None:
     verb = level.verb(
         "backup",
         backup,
-        "Copy the database to a new file while it is in use.",
+        "Copy the database (SQLite's) to a new file while it is in use.",
         ("mailtrail db backup mailtrail-backup.db",),
     )
     verb.add_argument("file", metavar="FILE")
+    moving.add(level)
     level.verb("check", check, "Look for damage. Exit 6 if there is any.", ("mailtrail db check",))
     level.verb(
         "prune",
@@ -73,7 +75,7 @@ def add(noun: Parser) -> None:
 
 def path(args: argparse.Namespace, screen: Screen) -> int:
     """`db path`."""
-    screen.line(str(configuration(args).database_path))
+    screen.line(place(configuration(args)))
     return 0
 
 
@@ -92,9 +94,7 @@ async def schema(args: argparse.Namespace, screen: Screen) -> int:
 
 async def query(args: argparse.Namespace, screen: Screen) -> int:
     """`db query`."""
-    import sqlite3
-
-    from relay.store import StoreUnavailable
+    from relay.store import BadQuery
 
     # The connection refuses to write tables; ATTACH, PRAGMA and VACUUM INTO would still make files and change settings.
     if not _READS.match(args.sql):
@@ -104,18 +104,22 @@ async def query(args: argparse.Namespace, screen: Screen) -> int:
             columns, rows = await store.query(args.sql, seconds=args.timeout)
         except TimeoutError as error:
             raise Failure(str(error), "add a LIMIT or a WHERE, or --timeout SECONDS") from None
-        except sqlite3.Error as error:
+        except BadQuery as error:
             raise Usage(f"the database says: {error}", "mailtrail db schema lists views and columns") from None
-        except StoreUnavailable as error:
-            if "readonly" not in str(error):
-                raise
-            raise Usage(
-                "db query only reads, and this statement writes", "mailtrail queue … changes deliveries"
-            ) from None
-    await _table(args, screen, "db.query", columns, [dict(row) for row in rows])
+    await _table(args, screen, "db.query", columns, [_simple(dict(row)) for row in rows])
     if screen.tty:
         screen.note(wording.count(len(rows), "row"))
     return 0
+
+
+def _simple(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the values that JSON has; PostgreSQL's sums are decimals."""
+    from decimal import Decimal
+
+    return {
+        name: (int(value) if value == int(value) else float(value)) if isinstance(value, Decimal) else value
+        for name, value in row.items()
+    }
 
 
 async def _table(
@@ -182,5 +186,5 @@ async def migrate(args: argparse.Namespace, screen: Screen) -> int:
     """`db migrate`."""
     async with opened(args, migrated=True):
         pass
-    screen.line(f"{screen.mark('ok')} {configuration(args).database_path} is up to date")
+    screen.line(f"{screen.mark('ok')} {place(configuration(args))} is up to date")
     return 0

@@ -5,6 +5,7 @@ The fields of an item are a public interface (`--json`): they only grow.
 
 import argparse
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,14 @@ def deliveries(screen: Screen) -> Listing:
     )
 
 
+def messages(screen: Screen) -> Listing:
+    """How `message list` shows them: the same fields, in the order of its question."""
+    named = {column.field: column for column in deliveries(screen).columns}
+    first = ("queue_id", "received_at", "status", "recipient", "sender", "subject", "reason")
+    shown = [replace(named.pop(field), wide=False) for field in first]
+    return Listing("message.list", (*shown, *(replace(column, wide=True) for column in named.values())), "queue_id")
+
+
 async def items(rows: AsyncIterator[Mapping[str, Any]], now: float) -> AsyncIterator[dict[str, Any]]:
     """Rows of `email_status` as items: the public names and no others."""
     async for row in rows:
@@ -85,11 +94,16 @@ def mode_of(args: argparse.Namespace) -> str:
     return args.output or ("json" if args.json is not None else "table")
 
 
-def limit_of(args: argparse.Namespace, screen: Screen) -> tuple[str, int | None]:
-    """The output mode and how many rows to show at most (None: all)."""
+def limit_of(args: argparse.Namespace, screen: Screen, usual: int | None = None) -> tuple[str, int | None]:
+    """The output mode and how many rows to show at most (None: all).
+
+    `usual`: how many without --limit; None: all, or what a terminal takes.
+    """
     mode = mode_of(args)
     if args.limit is not None and args.limit < 0:
         raise Usage("--limit cannot be negative", "--limit 0 shows all")
+    if args.limit is None and usual is not None:
+        return mode, usual
     if args.limit is None:
         return mode, ON_A_TERMINAL if screen.tty and mode in ("table", "wide") else None
     return mode, args.limit or None

@@ -1,5 +1,6 @@
-"""`mailtrail message`: what became of one message.
+"""`mailtrail message`: what became of messages.
 
+`list` finds them without an id, newest first, decided or not.
 `show` is the answer to "did it arrive?": every recipient with its status, why, and what comes
 next; with `--transcript` the conversation of an attempt, with `--headers` the header as kept.
 `source` writes the content as it is kept, byte by byte; it goes once every recipient is decided,
@@ -9,22 +10,38 @@ unless the retention says otherwise.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from relay.cli import wording
 from relay.cli.arguments import Parser, outputs, wants_json
+from relay.cli.choose import add_choice, choice, preview
 from relay.cli.database import configuration, opened
 from relay.cli.failures import NothingMatched
+from relay.cli.listing import items, limit_of, messages
 from relay.cli.screen import Screen, plain
 
 Row = Mapping[str, Any]
+NEWEST = 20  # recipients that `list` shows
 
 
 def add(noun: Parser) -> None:
     """The verbs of `message`."""
     level = noun.below("verb")
+    verb = level.verb(
+        "list",
+        list_,
+        "Messages by recipient, newest first, whatever became of them.\n\nThe first 20 unless --limit says otherwise.",
+        (
+            "mailtrail message list to:ada@",
+            "mailtrail message list status:hard_bounce,soft_bounce after:24h --limit 100",
+            "mailtrail message list tag:receipt --json=recipient,status,reason",
+        ),
+    )
+    add_choice(verb)
+    verb.add_argument("--limit", type=int, metavar="N", help="at most N recipients; 0: all (default: 20)")
+    outputs(verb)
     verb = level.verb(
         "show",
         show,
@@ -43,6 +60,34 @@ def add(noun: Parser) -> None:
         "source", source, "The content as it is kept, while it is kept.", ("mailtrail message source 3kq7mvt2z0hy",)
     )
     verb.add_argument("queue_id", metavar="QUEUE_ID")
+
+
+async def list_(args: argparse.Namespace, screen: Screen) -> int:
+    """`message list`."""
+    mode, limit = limit_of(args, screen, NEWEST)
+    filters = choice(args, screen)
+    async with opened(args) as store:
+
+        async def rows() -> AsyncIterator[dict[str, Any]]:
+            left = limit
+            for one in filters:
+                found = store.search(one, limit=left, newest_first=True)
+                async for row in items(found, screen.now):
+                    left = None if left is None else left - 1
+                    yield row
+                if left == 0:
+                    return
+
+        # To count what a filter finds among all that is kept takes longer than to show it: only for who asks.
+        total = (await preview(store, filters, ())).deliveries if mode == "json" else 0
+        shown = await screen.rows(
+            messages(screen), rows(), mode, fields=args.json or "", header=args.header, total=total
+        )
+    if not shown:
+        screen.note("No recipient matches." if args.filter else "There are no messages.")
+    elif shown == limit and screen.tty:
+        screen.note(f"the newest {shown:,} (--limit 0 for all)")
+    return 0 if shown or not args.filter else 3
 
 
 async def show(args: argparse.Namespace, screen: Screen) -> int:

@@ -18,18 +18,21 @@ transaction and one sync.
 
 from relay.store.accepted import Accepted
 from relay.store.chores import Pruned
-from relay.store.errors import BadQuery, NotOffered, SchemaTooNew, StoreUnavailable
-from relay.store.store import Store, migrate, open_store, settle_down
+from relay.store.errors import BadQuery, NotMigrated, NotOffered, SchemaTooNew, StoreAway, StoreUnavailable
+from relay.store.store import Store, migrate, on_server, open_store, settle_down
 
 __all__ = [
     "Accepted",
     "BadQuery",
+    "NotMigrated",
     "NotOffered",
     "Pruned",
     "SchemaTooNew",
     "Store",
+    "StoreAway",
     "StoreUnavailable",
     "migrate",
+    "on_server",
     "open_store",
     "settle_down",
 ]

@@ -7,16 +7,30 @@ it. Chores that must run once are done by whoever holds their lease.
 import json
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from relay import __version__
 from relay.config import Retention
 from relay.event import Action
+from relay.queue_id import WRITERS
 from relay.store.desk import Desk
 from relay.store.engine import Statement
+from relay.store.errors import StoreUnavailable
 from relay.store.rows import to_json
 
 STEP = 200
+ALIVE = 10.0  # seconds without a sign of life until a worker counts as gone
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker of one node: no two living ones have the same `writer` (0 to 1023), and no other one has all four."""
+
+    writer: int
+    host: str
+    pid: int
+    started_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +53,37 @@ class Chores(Desk):
         (taken,) = await self._write(own=[Statement("take_lease", params)])
         return bool(taken)
 
-    async def alive(self, writer: int, started_at: float) -> list[int]:
-        """Say that this worker lives; the writers' numbers of all that do."""
-        now = self.engine.now()
-        params = {
-            "writer": writer,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "version": __version__,
-            "started_at": started_at,
-            "now": now,
-        }
-        await self._write(own=[Statement("worker_alive", params)])
-        return [row["writer"] for row in await self.engine.read("live_workers", {"since": now - 10})]
+    async def join(self) -> Worker:
+        """This worker begins: the smallest number that no living one has, on any node, is its own."""
+        for _ in range(WRITERS):
+            now = self.engine.now()
+            who: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
+            params = who | {"version": __version__, "now": now, "since": now - ALIVE, "last": WRITERS - 1}
+            (joined,) = await self._write(own=[Statement("join_workers", params)])
+            if joined:
+                return Worker(joined[0]["writer"], **who, started_at=now)
+        raise StoreUnavailable(f"{WRITERS} workers live already: no number is left for another one")
 
-    async def gone(self, writer: int) -> None:
+    async def alive(self, worker: Worker, *, in_hand: int = 0, sessions: int = 0) -> list[int]:
+        """Say that it lives, and how much it has to do: the numbers of all that do.
+
+        None at all: it was silent for so long that its own number is another worker's now.
+        """
+        now = self.engine.now()
+        load = {"now": now, "in_hand": in_hand, "sessions": sessions}
+        (here,) = await self._write(own=[Statement("worker_alive", asdict(worker) | load)])
+        if not here:
+            return []
+        return [row["writer"] for row in await self.engine.read("live_workers", {"since": now - ALIVE})]
+
+    async def workers(self) -> list[dict[str, Any]]:
+        """All workers that are remembered, living or not, by node and number."""
+        found = await self.engine.read("workers", {"since": self.engine.now() - ALIVE})
+        return [dict(row) | {"alive": bool(row["alive"])} for row in found]
+
+    async def gone(self, worker: Worker) -> None:
         """This worker stops."""
-        await self._write(own=[Statement("worker_gone", {"writer": writer, "pid": os.getpid()})])
+        await self._write(own=[Statement("worker_gone", asdict(worker) | {"now": self.engine.now()})])
 
     async def unlogged_actions(self, limit: int) -> list[Action]:
         """What operators did that is not in the log yet, oldest first: at most `limit` events."""

@@ -123,7 +123,7 @@ VIEW_COLUMNS: dict[str, dict[str, str]] = {
     "events": {
         "event_id": "grows: what is new is event_id > the last one seen",
         "at": "when",
-        "event": "creating, spooled, sent, deferred, …; hold, release, retry, cancel",
+        "event": "creating, spooled, sent, deferred, …; hold, release, retry, cancel; credential_add, …",
         "queue_id": "message",
         "recipient": "address",
         "actor": "relay, or who gave the command",

@@ -20,6 +20,13 @@ from relay.store.engine import Row, Statement
 from relay.store.search import where
 
 STEP = 500
+LAST_ID = "~"  # sorts behind every queue id
+# What lies beyond a page, and its order.
+_OLDER_FIRST = ("(queue_id, number) > (:after_id, :after_number)", "queue_id, number")
+_NEWER_FIRST = (
+    "queue_id <= :after_id AND (queue_id < :after_id OR number > :after_number)",
+    "queue_id DESC, number",
+)
 WAITING = ("creating", "spooled", "deferred", "held")
 # verb → the statuses it applies to
 VERBS: Mapping[str, tuple[str, ...]] = {
@@ -45,14 +52,14 @@ class Desk(Credentials):
     """Searching, counting, showing and operating."""
 
     async def search(
-        self, filter: Filter, *, statuses: tuple[str, ...] = (), limit: int | None = None
+        self, filter: Filter, *, statuses: tuple[str, ...] = (), limit: int | None = None, newest_first: bool = False
     ) -> AsyncIterator[dict[str, Any]]:
-        """Rows of `delivery_status` that the filter chooses, oldest first, read in pages."""
-        after = ("", -1)
+        """Rows of `delivery_status` that the filter chooses, by age, read in pages; a message's recipients in order."""
+        after = (LAST_ID, -1) if newest_first else ("", -1)
         left = limit
         while left is None or left > 0:
             step = STEP if left is None else min(STEP, left)
-            page = await self._page(filter, statuses, after, step)
+            page = await self._page(filter, statuses, after, step, newest_first=newest_first)
             for row in page:
                 yield row
             if len(page) < step:
@@ -61,15 +68,22 @@ class Desk(Credentials):
             left = None if left is None else left - len(page)
 
     async def _page(
-        self, filter: Filter, statuses: tuple[str, ...], after: tuple[str, int], limit: int
+        self,
+        filter: Filter,
+        statuses: tuple[str, ...],
+        after: tuple[str, int],
+        limit: int,
+        *,
+        newest_first: bool = False,
     ) -> list[dict[str, Any]]:
         condition, params = _condition(filter, statuses)
+        beyond, order = _NEWER_FIRST if newest_first else _OLDER_FIRST
         _, found = await self.engine.query(
             f"""SELECT *
                   FROM delivery_status
                  WHERE {condition}
-                   AND (queue_id, number) > (:after_id, :after_number)
-                 ORDER BY queue_id, number
+                   AND {beyond}
+                 ORDER BY {order}
                  LIMIT :limit""",
             params | {"after_id": after[0], "after_number": after[1], "limit": limit},
         )

@@ -25,6 +25,10 @@ class Statement(NamedTuple):
     expect: int | None = None
 
 
+# SQL text with named parameters, and the rows for which it is run.
+Batch = tuple[str, Sequence[Mapping[str, Any]]]
+
+
 class Late(Exception):
     """A statement met fewer rows than expected; `rows` are those it met. Nothing of the group was kept."""
 
@@ -42,18 +46,25 @@ class Engine(Protocol):
     async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Run all in one transaction, synced before this returns; the rows each statement returned."""
 
+    async def put(self, batches: Sequence[Batch]) -> None:
+        """Run SQL texts of ours, each for all its rows, in one synced transaction: how databases are copied."""
+
     async def read(self, name: str, params: Mapping[str, Any]) -> list[Row]:
         """Run one named statement outside any transaction of ours."""
 
     async def query(
         self, sql: str, params: Mapping[str, Any], seconds: float | None = None
     ) -> tuple[list[str], list[Row]]:
-        """Run SQL text on a connection that cannot write: column names and rows. TimeoutError after `seconds`."""
+        """Run SQL text on a connection that cannot write: column names and rows.
+
+        TimeoutError after `seconds`. BadQuery when the database does not understand it, or it would write.
+        """
 
     async def listen(self, heard: Callable[[str], None]) -> None:
         """Call `heard(topic)` soon after somebody else told of it (statement `tell`), if the database has a channel.
 
-        Topics: "work" (something is to be tried now), "stop" (something is not to be tried any more), and "" when some
+        Topics: "work" (something is to be tried now), "stop" (something is not to be tried any more),
+        "credentials" (one of them has changed), and "" when some
         may have been missed. It only saves waiting: whoever listens looks by itself now and then as well.
         """
 

@@ -37,7 +37,7 @@ class Store(Chores):
 
 def migrate(config: Config) -> int:
     """Create the database or bring it up; its schema version. Raises SchemaTooNew, StoreUnavailable."""
-    if _on_server(config):
+    if on_server(config):
         from relay.store.postgres import migrate as postgres_migrate
 
         return postgres_migrate.migrate(config.database_url)
@@ -46,7 +46,7 @@ def migrate(config: Config) -> int:
 
 def settle_down(config: Config) -> None:
     """Leave the database as one plain file that anybody may read; a server's needs nothing."""
-    if not _on_server(config):
+    if not on_server(config):
         sqlite_migrate.settle_down(config.database_path)
 
 
@@ -57,13 +57,13 @@ async def open_store(config: Config) -> Store:
 
 
 async def _open_engine(config: Config) -> Engine:
-    if _on_server(config):
+    if on_server(config):
         from relay.store.postgres.engine import PostgresEngine
 
         return await PostgresEngine.open(config.database_url)
     return await SqliteEngine.open(config.database_path)
 
 
-def _on_server(config: Config) -> bool:
+def on_server(config: Config) -> bool:
     """PostgreSQL's modules are only loaded then: asyncpg is an extra."""
     return not config.database_url.startswith("sqlite:")

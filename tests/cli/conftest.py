@@ -1,4 +1,7 @@
-"""A database as a relay leaves it, and the command line to look at it: real store, real files, no relay running."""
+"""A database as a relay leaves it, and the command line to look at it: real store, no relay running.
+
+SQLite in the sandbox's directory; tests that bear the mark `both_engines` run on PostgreSQL as well.
+"""
 
 import asyncio
 import io
@@ -7,7 +10,7 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +19,7 @@ import pytest
 
 from relay.cli import main
 from relay.config import Config
-from relay.config_file import sandbox_config
+from relay.config_file import load, sandbox_config
 from relay.credential import Credential, Secret, digest
 from relay.delivery import Attempt, Delivery, Line, Status, Verdict
 from relay.envelope import Role
@@ -26,6 +29,12 @@ from relay.reply import Reply
 from relay.store import Store, migrate, open_store
 from relay.store.spool import Settlement
 from tests.parts.mail import accepted
+from tests.parts.postgres import Server, postgres
+from tests.parts.program import write_config
+
+__all__ = ["postgres"]
+
+both_engines = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 
 RECEIPT = "3kq7mvt2z0hy"  # to ada (sent), cc bob (deferred), bcc gone (hard bounce)
 NEWS = "3kq7mvt2z100"  # to two people at gmail.com, not tried yet
@@ -47,9 +56,20 @@ Cli = Callable[..., Result]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """The sandbox in a directory of the test's own."""
-    return sandbox_config(tmp_path / "data")
+def engine() -> str:
+    """Which database: `both_engines` says it twice."""
+    return "sqlite"
+
+
+@pytest.fixture
+def config(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Config]:
+    """The sandbox in a directory of the test's own; on PostgreSQL a configuration, which the sandbox has none of."""
+    if engine == "sqlite":
+        yield sandbox_config(tmp_path / "data")
+        return
+    server: Server = request.getfixturevalue("postgres")
+    with server.database(migrated=False) as url:
+        yield load(write_config(tmp_path, {"database": {"url": url}})).config
 
 
 @pytest.fixture
@@ -58,7 +78,10 @@ def bare(config: Config, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch
 
     def run(*words: str, stdin: str = "") -> Result:
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        code = main(["--sandbox", "--data-dir", str(config.data_dir), *words])
+        here = ["--sandbox", "--data-dir", str(config.data_dir)]
+        if not config.sandbox:
+            here = ["--config", str(config.data_dir.parent / "config.toml")]
+        code = main([*here, *words])
         out, err = capsysbinary.readouterr()
         return Result(code, out.decode(), err.decode())
 

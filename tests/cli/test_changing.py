@@ -9,7 +9,7 @@ import pytest
 from relay.config import Config
 from relay.credential import digest
 from relay.store import migrate, open_store
-from tests.cli.conftest import HELD, NEWS, RECEIPT, SECRET, Cli, terminal
+from tests.cli.conftest import HELD, NEWS, RECEIPT, SECRET, Cli, both_engines, terminal
 from tests.parts.mail import accepted
 
 
@@ -19,6 +19,7 @@ def statuses(cli: Cli, queue_id: str) -> list[str]:
     ).out.split()
 
 
+@both_engines
 def test_nothing_is_changed_without_a_yes(cli: Cli) -> None:
     """Without a terminal and without --yes: the preview, exit code 4, and everything as it was."""
     code, out, err = cli("queue", "cancel", "domain:gmail.com")
@@ -28,6 +29,7 @@ def test_nothing_is_changed_without_a_yes(cli: Cli) -> None:
     assert statuses(cli, NEWS) == ["creating", "creating"]
 
 
+@both_engines
 def test_a_dry_run_shows_and_does_nothing(cli: Cli) -> None:
     """--dry-run is exit code 0 and no change."""
     code, out, err = cli("queue", "cancel", "--all", "--dry-run", "--yes")
@@ -35,6 +37,7 @@ def test_a_dry_run_shows_and_does_nothing(cli: Cli) -> None:
     assert statuses(cli, NEWS) == ["creating", "creating"]
 
 
+@both_engines
 def test_no_choice_is_an_error_and_never_everything(cli: Cli) -> None:
     """No filter, an empty standard input, or a bare word: exit codes 2, 3 and 2; --all is the word for all."""
     code, _, err = cli("queue", "cancel", "--yes")
@@ -46,6 +49,7 @@ def test_no_choice_is_an_error_and_never_everything(cli: Cli) -> None:
     assert statuses(cli, NEWS) == ["creating", "creating"]
 
 
+@both_engines
 def test_ids_flow_from_a_list_into_an_action(cli: Cli) -> None:
     """`queue list -o ids | queue hold -`: the habit of every mail administrator."""
     ids = cli("queue", "list", "status:creating,deferred", "-o", "ids").out
@@ -56,6 +60,7 @@ def test_ids_flow_from_a_list_into_an_action(cli: Cli) -> None:
     assert code == 2 and "is not a queue id" in err
 
 
+@both_engines
 def test_each_verb_touches_only_what_it_can_change(cli: Cli) -> None:
     """release takes what is held; hold and retry what has an attempt to come; nothing to touch is exit code 3."""
     assert cli("queue", "retry", HELD, "--yes").code == 3
@@ -68,6 +73,7 @@ def test_each_verb_touches_only_what_it_can_change(cli: Cli) -> None:
     assert statuses(cli, RECEIPT) == ["sent", "cancelled", "hard_bounce"]
 
 
+@both_engines
 def test_retry_is_now_or_spread_over_a_time(cli: Cli) -> None:
     """After `queue retry` the next attempt is due; --spread words and takes a length of time."""
     code, out, _ = cli("queue", "retry", "class:throttled", "--yes", "--json")
@@ -79,6 +85,7 @@ def test_retry_is_now_or_spread_over_a_time(cli: Cli) -> None:
     assert cli("queue", "retry", RECEIPT, "--yes", "--spread", "soon").code == 2
 
 
+@both_engines
 def test_who_did_what_and_why_is_kept(cli: Cli) -> None:
     """Every change leaves an event with the user and the reason."""
     cli("queue", "hold", NEWS, "--yes", "--reason", "wrong price")
@@ -105,6 +112,7 @@ def test_a_secret_is_shown_once_and_kept_as_a_digest(cli: Cli) -> None:
     assert cli("credential", "add", "shop").code == 1
 
 
+@both_engines
 def test_a_credential_can_be_made_before_the_relay_has_ever_run(bare: Cli) -> None:
     """The first `credential add` makes the database; a secret may come from standard input, if it is long enough."""
     assert bare("credential", "add", "app", "--password-stdin", stdin="short\n").code == 2
@@ -113,6 +121,7 @@ def test_a_credential_can_be_made_before_the_relay_has_ever_run(bare: Cli) -> No
     assert json.loads(bare("credential", "list", "--json").out)["items"][0]["name"] == "app"
 
 
+@both_engines
 def test_rotating_lets_the_old_secret_live_for_a_grace_time(cli: Cli) -> None:
     """After `rotate --grace 7d` both secrets are valid; after `--grace 0s` or `revoke` the old one is not."""
     code, out, err = cli("credential", "rotate", "billing-app", "--grace", "7d")
@@ -125,6 +134,7 @@ def test_rotating_lets_the_old_secret_live_for_a_grace_time(cli: Cli) -> None:
     assert json.loads(cli("credential", "show", "billing-app", "--json").out)["state"] == "revoked"
 
 
+@both_engines
 def test_bounds_are_set_and_taken_away(cli: Cli) -> None:
     """`credential set` changes what is named and leaves the rest; "any" takes a bound away; nonsense is exit code 2."""
     assert cli("credential", "set", "billing-app", "--ip", "10.0.3.7/24", "--max-size", "10MiB").code == 0

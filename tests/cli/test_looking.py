@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from relay.config import Config
-from tests.cli.conftest import HELD, NEWS, RECEIPT, REF, Cli
+from tests.cli.conftest import HELD, NEWS, RECEIPT, REF, Cli, both_engines
 
 
+@both_engines
 def test_the_queue_is_what_is_not_decided_oldest_first(cli: Cli) -> None:
     """`queue list` in a pipe: one recipient a line, tabs between, no header, nothing but data on standard output."""
     code, out, err = cli("queue", "list")
@@ -22,6 +23,7 @@ def test_the_queue_is_what_is_not_decided_oldest_first(cli: Cli) -> None:
     assert lines[0][3].endswith("Z")
 
 
+@both_engines
 @pytest.mark.parametrize(
     ("words", "found"),
     [
@@ -59,6 +61,7 @@ def test_a_filter_chooses_what_it_says(cli: Cli, words: list[str], found: list[s
     assert code == (0 if found else 3)
 
 
+@both_engines
 def test_json_bears_its_schema_and_its_total(cli: Cli) -> None:
     """`--json` gives one object with schema, time, total and items; `--json=…` picks fields."""
     body = json.loads(cli("queue", "list", "--json", "status:deferred").out)
@@ -70,6 +73,7 @@ def test_json_bears_its_schema_and_its_total(cli: Cli) -> None:
     assert picked["items"] == [{"recipient": "eve@example.net", "status": "held"}]
 
 
+@both_engines
 def test_every_form_has_the_same_rows(cli: Cli) -> None:
     """ids: each message once; jsonl: an object a line; csv: with a header; tsv: with one if asked."""
     assert cli("queue", "list", "-o", "ids").out.split() == [RECEIPT, NEWS, HELD]
@@ -79,6 +83,7 @@ def test_every_form_has_the_same_rows(cli: Cli) -> None:
     assert cli("queue", "list", "-o", "tsv", "--header").out.startswith("queue_id\tage_s\t")
 
 
+@both_engines
 def test_a_message_is_shown_with_every_recipient(cli: Cli) -> None:
     """`message show` answers "did it arrive?" for each of them."""
     code, out, _ = cli("message", "show", RECEIPT.upper())
@@ -91,6 +96,7 @@ def test_a_message_is_shown_with_every_recipient(cli: Cli) -> None:
     assert "wrong price" in cli("message", "show", HELD).out
 
 
+@both_engines
 def test_a_message_as_json_has_recipients_events_and_attempts(cli: Cli) -> None:
     """The names are those of the views."""
     body = json.loads(cli("message", "show", RECEIPT, "--json").out)
@@ -100,6 +106,7 @@ def test_a_message_as_json_has_recipients_events_and_attempts(cli: Cli) -> None:
     assert len(body["attempts"]) == 3
 
 
+@both_engines
 def test_the_conversation_of_an_attempt_can_be_read(cli: Cli) -> None:
     """`--transcript 1`: who said what and when; refusals are marked."""
     out = cli("message", "show", RECEIPT, "--transcript", "1").out
@@ -108,6 +115,7 @@ def test_the_conversation_of_an_attempt_can_be_read(cli: Cli) -> None:
     assert cli("message", "show", RECEIPT, "--transcript", "7").code == 3
 
 
+@both_engines
 def test_the_content_is_given_back_byte_by_byte(cli: Cli) -> None:
     """`message source` and `--headers` write what is kept, and no more."""
     source = cli("message", "source", RECEIPT).out
@@ -115,6 +123,7 @@ def test_the_content_is_given_back_byte_by_byte(cli: Cli) -> None:
     assert cli("message", "show", RECEIPT, "--headers").out == source.split("\r\n\r\n")[0] + "\r\n"
 
 
+@both_engines
 def test_what_does_not_exist_is_exit_code_3(cli: Cli) -> None:
     """An unknown message, credential, refusal or view: said on standard error, with what to type."""
     for words in (
@@ -131,6 +140,7 @@ def test_what_does_not_exist_is_exit_code_3(cli: Cli) -> None:
         assert "Fix: " in err
 
 
+@both_engines
 def test_a_refusal_is_found_by_its_reference(cli: Cli) -> None:
     """The reference in the reply leads to what was refused, and to the meaning of the rule."""
     assert cli("refused", "list", "-o", "ids").out == f"{REF}\n"
@@ -139,6 +149,7 @@ def test_a_refusal_is_found_by_its_reference(cli: Cli) -> None:
         assert code == 0 and "192.0.2.66" in out and "rule   R4101: Login required" in out
 
 
+@both_engines
 def test_status_is_one_screen(cli: Cli) -> None:
     """What waits and what happened in the last hour, whether or not the relay runs."""
     code, out, _ = cli("status")
@@ -150,6 +161,7 @@ def test_status_is_one_screen(cli: Cli) -> None:
     assert cli("status", "--running").code == 5
 
 
+@both_engines
 def test_sql_reads_and_cannot_write(cli: Cli) -> None:
     """`db query` shows rows; a statement that writes, or a mistake in it, changes nothing and is exit code 2."""
     assert (
@@ -174,6 +186,7 @@ def test_sql_reads_and_cannot_write(cli: Cli) -> None:
     assert cli("db", "query", endless, "--timeout", "0.05").code == 1
 
 
+@both_engines
 def test_the_schema_is_told_column_by_column(cli: Cli) -> None:
     """`db schema` names every column of every view and what it means."""
     out = cli("db", "schema", "email_status").out

@@ -123,7 +123,13 @@ def test_every_example_works_as_it_stands(
     (tmp_path / "secret.txt").write_text("a-secret-of-some-length\n")
     monkeypatch.setenv("MAILTRAIL_CONFIG", str(tmp_path / "config.toml"))
     stdin = ""
-    for part in example.replace('sqlite3 "$(mailtrail db path)"', "mailtrail db path").split(" | "):
+    for shown, here in (
+        ('sqlite3 "$(mailtrail db path)"', "mailtrail db path"),
+        ("/var/lib/mailtrail/mailtrail.db", str(config.database_path)),
+        ("postgresql://mail@db.internal/mail", f"sqlite:///{tmp_path}/server.db"),
+    ):
+        example = example.replace(shown, here)
+    for part in example.split(" | "):
         words = shlex.split(part)
         if "<" in words:
             stdin = (tmp_path / words[-1]).read_text()
@@ -174,6 +180,10 @@ def test_help_topics_tell_what_the_code_knows(cli: Cli) -> None:
         ),
         ("450 4.2.0 Greylisted, try again in 300 seconds", "deferred", "greylisted"),
         ("250 2.0.0 Ok", "sent", ""),
+        ("5.7.26", "soft", "auth_dmarc"),
+        ("5.1.1", "hard bounce", "bad_mailbox"),
+        ("4.2.2 Mailbox is full", "deferred", "mailbox_full"),
+        ("2.1.5", "sent", ""),
     ],
 )
 def test_a_reply_is_explained_by_the_table_that_judges_deliveries(
@@ -183,6 +193,14 @@ def test_a_reply_is_explained_by_the_table_that_judges_deliveries(
     code, out, _ = cli("explain", reply)
     assert code == 0 and status in out.splitlines()[0] and reason_class in out.splitlines()[0]
     assert "Means" in out and "You do" in out
+
+
+def test_a_rule_is_explained_without_the_program_s_own_placeholders(cli: Cli) -> None:
+    """What each refusal fills in stands in capitals, in words and as JSON."""
+    for more in ([], ["--json"]):
+        code, out, _ = cli("explain", "R4105", *more)
+        assert code == 0
+        assert "Credential CREDENTIAL may only send from ALLOWED, not DOMAIN" in out
 
 
 def _process(config: Config, *words: str, **more: object) -> "subprocess.CompletedProcess[bytes]":

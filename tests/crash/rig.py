@@ -9,33 +9,51 @@ import os
 import shutil
 import signal
 import socket
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from relay.delivery import WAITING, Status
 from tests.crash.traffic import DOMAIN, LOOPBACK
-from tests.parts.program import PATIENCE, ROOT, Program, write_config
+from tests.parts.program import ROOT, Program, write_config
+from tests.parts.views import Views
 
 
 class Rig:
-    """One installation of the program: a configuration, and `data`, the directory that it writes. Its port stays."""
+    """One installation of the program: a configuration, and `data`, the directory that it writes. Its port stays.
 
-    def __init__(self, directory: Path, sink_port: int, data: Path | None = None) -> None:
+    `url`: its database is on a server, and not in `data`. `delivery`: settings over ours.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        sink_port: int,
+        data: Path | None = None,
+        *,
+        url: str = "",
+        host: str = LOOPBACK,
+        workers: int = 2,
+        delivery: Mapping[str, Any] | None = None,
+    ) -> None:
         self.data = data or directory / "data"
         self.database = self.data / "mailtrail.db"
-        self.port = _free_port()
-        self.data.mkdir(exist_ok=True)
-        self._config = write_config(
+        self.views = Views(url or self.database)
+        self.host = host
+        self.port = _free_port(host)
+        self.data.mkdir(parents=True, exist_ok=True)
+        usual = {"routes": {"*": f"{LOOPBACK}:{sink_port}"}, "lease": "2s", "retry": ["1s"]}
+        self.config = write_config(
             directory,
             {
                 "data_dir": self.data,
-                "workers": 2,
-                "submission": {"listen": [f"{LOOPBACK}:{self.port}"]},
-                "delivery": {"routes": {"*": f"{LOOPBACK}:{sink_port}"}, "lease": "2s", "retry": ["1s"]},
-            },
+                "workers": workers,
+                "submission": {"listen": [f"{host}:{self.port}"]},
+                "delivery": usual | dict(delivery or {}),
+            }
+            | ({"database": {"url": url}} if url else {}),
         )
         self._program: Program | None = None
         self._doomed: list[int] = []
@@ -46,11 +64,11 @@ class Rig:
         assert self._program, "not started"
         return self._program
 
-    async def start(self, before: Collection[str] = ()) -> None:
+    async def start(self, before: Collection[str] = (), ready: str = r"/relay\[\d+\]: ready: ") -> None:
         """Start the program (`before`: a command that runs it) and wait until it says that it is ready."""
         process = await asyncio.create_subprocess_exec(
             *before,
-            *(sys.executable, "-m", "relay", "serve", "--config", str(self._config)),
+            *(sys.executable, "-m", "relay", "serve", "--config", str(self.config)),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -59,7 +77,7 @@ class Rig:
         )
         self._program = Program(process)
         self._supervisor = 1 if before else 0  # which of `processes`
-        await self._program.line(r"/relay\[\d+\]: ready: ")
+        await self._program.line(ready)
 
     def processes(self) -> list[int]:
         """The program and all processes that come from it."""
@@ -68,7 +86,7 @@ class Rig:
     @property
     def running(self) -> bool:
         """Has what was started not ended?"""
-        return self.program.process.returncode is None
+        return self._program is not None and self._program.process.returncode is None
 
     async def stop(self) -> None:
         """SIGTERM, and a clean end."""
@@ -87,6 +105,16 @@ class Rig:
         for process in self._doomed:
             signal.pidfd_send_signal(process, signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """SIGSTOP to every process: the machine stands still."""
+        for process in self.processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on, and has not noticed."""
+        for process in self.processes():
+            os.kill(process, signal.SIGCONT)
+
     async def gone(self) -> None:
         """After `doom`: wait until the kernel has buried all."""
         while self._doomed:
@@ -104,48 +132,50 @@ class Rig:
 
     def waiting(self) -> set[str]:
         """Keys of the messages that are not decided, in what a kill has left."""
-        with self._left_behind() as database:
-            return keys(database, WAITING)
+        with self._left_behind() as views:
+            return keys(views, WAITING)
 
     def known(self) -> set[str]:
         """Keys of all messages in what a kill has left."""
-        with self._left_behind() as database:
-            return keys(database, tuple(Status))
+        with self._left_behind() as views:
+            return keys(views, tuple(Status))
 
     def integrity(self) -> str:
-        """What SQLite says of what is left: "ok", or what is wrong with it."""
-        with self._left_behind() as database, contextlib.closing(sqlite3.connect(database)) as connection:
-            return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+        """What SQLite says of what is left: "ok", or what is wrong with it. A server's own files are its own matter."""
+        with self._left_behind() as views:
+            if isinstance(views.place, Path):
+                return str(views.rows("PRAGMA integrity_check")[0]["integrity_check"])
+        return "ok"
 
     @contextlib.contextmanager
-    def _left_behind(self) -> Iterator[Path]:
+    def _left_behind(self) -> Iterator[Views]:
+        if not isinstance(self.views.place, Path):
+            yield self.views
+            return
         # A copy: whoever opens the database itself first would take the recovery from the program.
         with tempfile.TemporaryDirectory() as place:
             for path in (self.database, Path(f"{self.database}-wal")):
                 if path.exists():
                     shutil.copy(path, place)
-            yield Path(place) / self.database.name
+            yield Views(Path(place) / self.database.name)
 
     async def settled(self) -> None:
         """Wait until no delivery waits any more: look at the public view whenever the program has logged something."""
-        while keys(self.database, WAITING):
+        while keys(self.views, WAITING):
             await self.program.line("", count=len(self.program.lines) + 1)
 
 
-def keys(database: Path, statuses: Collection[Status]) -> set[str]:
+def keys(views: Views, statuses: Collection[Status]) -> set[str]:
     """Keys of the messages whose delivery has one of these statuses."""
-    reader = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=PATIENCE)
-    with contextlib.closing(reader) as connection:
-        marks = ", ".join("?" * len(statuses))
-        sql = f"SELECT recipient FROM email_status WHERE status IN ({marks}) AND recipient LIKE ?"
-        rows = connection.execute(sql, (*statuses, f"%@{DOMAIN}")).fetchall()
-        return {row[0].split("@")[0] for row in rows}
+    marks = ", ".join("?" * len(statuses))
+    sql = f"SELECT recipient FROM email_status WHERE status IN ({marks}) AND recipient LIKE ?"
+    return {row["recipient"].split("@")[0] for row in views.rows(sql, *map(str, statuses), f"%@{DOMAIN}")}
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     # Not port 0: after a kill the clients come back to where they were.
     with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Self
 
 LOOPBACK = "127.0.0.1"
@@ -28,9 +28,9 @@ class Conversation:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def open(cls, port: int) -> Self:
+    async def open(cls, port: int, host: str = LOOPBACK) -> Self:
         """Connect and say EHLO; ConnectionError if nobody answers as a server should."""
-        conversation = cls(*await asyncio.open_connection(LOOPBACK, port))
+        conversation = cls(*await asyncio.open_connection(host, port))
         if not (await conversation.reply()).startswith("220"):
             raise ConnectionError("no greeting")
         await conversation.say("EHLO client.test")
@@ -64,11 +64,16 @@ class Conversation:
 
 
 class Clients:
-    """Applications that send without end and come back when cut off. `accepted`: key → queue id of each 250."""
+    """Applications that send without end and come back when cut off. `accepted`: key → queue id of each 250.
 
-    def __init__(self, port: int, count: int = 10) -> None:
+    `name` begins their keys, so that those of several nodes differ.
+    """
+
+    def __init__(self, port: int, count: int = 10, *, host: str = LOOPBACK, name: str = "c") -> None:
         self.port = port
+        self.host = host
         self.count = count
+        self.name = name
         self.accepted: dict[str, str] = {}
         self.refused: list[str] = []  # every other reply to a message
         self.welcome = asyncio.Event()  # set while it makes sense to connect
@@ -76,7 +81,8 @@ class Clients:
 
     async def __aenter__(self) -> Self:
         self.welcome.set()
-        self._tasks = [asyncio.create_task(self._work(f"c{number}"), name=f"c{number}") for number in range(self.count)]
+        names = [f"{self.name}{number}" for number in range(self.count)]
+        self._tasks = [asyncio.create_task(self._work(name), name=name) for name in names]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -88,16 +94,23 @@ class Clients:
 
     async def accept_more(self, messages: int) -> None:
         """Wait until that many further messages have their 250."""
-        enough = len(self.accepted) + messages
+        await self._grown(self.accepted, messages)
+
+    async def refuse_more(self, messages: int) -> None:
+        """Wait until that many further messages have been answered with anything else."""
+        await self._grown(self.refused, messages)
+
+    async def _grown(self, replies: Sized, messages: int) -> None:
+        enough = len(replies) + messages
         async with asyncio.timeout(60), self._more:
-            await self._more.wait_for(lambda: len(self.accepted) >= enough)
+            await self._more.wait_for(lambda: len(replies) >= enough)
 
     async def _work(self, name: str) -> None:
         number = 0
         while True:
             await self.welcome.wait()
             with contextlib.suppress(ConnectionError):
-                conversation = await Conversation.open(self.port)
+                conversation = await Conversation.open(self.port, self.host)
                 try:
                     while True:
                         number += 1
@@ -109,19 +122,25 @@ class Clients:
         reply = await conversation.send(key)
         if reply.startswith("250 2.0.0 Queued as "):
             self.accepted[key] = reply.split()[4]
-            async with self._more:
-                self._more.notify_all()
         else:
             self.refused.append(reply)
-            if reply.startswith("421"):
-                raise ConnectionError(reply)
+        async with self._more:
+            self._more.notify_all()
+        if reply.startswith("421"):
+            raise ConnectionError(reply)
 
 
 class Sink:
-    """The only next hop. `arrived` counts the 250s it gave, by key; `damaged` names what did not come whole."""
+    """The only next hop. `arrived` counts what it took, by key; `damaged` names what did not come whole.
+
+    While `answers` is not set it takes messages and does not say so; `open` and `most` count connections.
+    """
 
     def __init__(self) -> None:
         self.arrived: Counter[str] = Counter()
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.open = self.most = 0
         self.damaged: set[str] = set()
         self.port = 0
         self._more = asyncio.Condition()
@@ -142,21 +161,33 @@ class Sink:
         """Until each of `keys` has arrived; those missing after `seconds` are in the TimeoutError."""
         wanted = set(keys)
         try:
-            async with asyncio.timeout(seconds), self._more:
-                await self._more.wait_for(lambda: wanted <= self.arrived.keys())
+            await self.until(lambda: wanted <= self.arrived.keys(), seconds)
         except TimeoutError:
             missing = wanted - self.arrived.keys()
             raise TimeoutError(f"{len(missing)} of {len(wanted)} never arrived: {sorted(missing)[:10]}") from None
+
+    async def until(self, true: Callable[[], bool], seconds: float = 60) -> None:
+        """Until it is `true` of what has come, or of the connections."""
+        async with asyncio.timeout(seconds), self._more:
+            await self._more.wait_for(true)
+
+    async def _tell(self) -> None:
+        async with self._more:
+            self._more.notify_all()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
+        self.open += 1
+        self.most = max(self.most, self.open)
+        await self._tell()
         try:
             await self._converse(reader, writer)
         except ConnectionError:
             pass  # the program was killed: that is what these tests do
         finally:
+            self.open -= 1
             self._tasks.discard(task)
             writer.close()
 
@@ -184,5 +215,5 @@ class Sink:
         self.arrived[key] += 1
         if not content.endswith(body(key)):
             self.damaged.add(key)
-        async with self._more:
-            self._more.notify_all()
+        await self._tell()
+        await self.answers.wait()

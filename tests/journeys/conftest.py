@@ -1,12 +1,24 @@
-"""What the journeys share: one Internet, and one relay with its database for all that need nothing special."""
+"""What the journeys share: one Internet, and one relay with its database for all that need nothing special.
 
-from collections.abc import AsyncIterator
+Every journey is made on both engines.
+"""
+
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 
 from tests.journeys.internet import Internet
-from tests.journeys.office import Office, office
+from tests.journeys.office import Office, installed, office
+from tests.parts.postgres import Server
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgres"], autouse=True)
+def engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where all offices keep their databases from now on."""
+    server: Server | None = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    with installed(server):
+        yield request.param
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
@@ -16,7 +28,7 @@ async def internet() -> AsyncIterator[Internet]:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def here(internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+async def here(engine: str, internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
     """One worker, small limits; every story has domains of its own."""
     settings = internet.settings(messages_per_connection=3, connections_per_destination=2)
     async with office(tmp_path_factory.mktemp("relay"), internet, settings) as here:

@@ -12,16 +12,17 @@ import asyncio
 import email.policy
 import re
 import smtplib
-import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 from tests.journeys.internet import Internet
+from tests.parts.postgres import Server
 from tests.parts.program import Relay, command, relay
+from tests.parts.views import Row, Views
 
 PATIENCE = 60.0  # seconds
 
@@ -33,6 +34,7 @@ class Office:
     directory: Path
     program: Relay
     internet: Internet
+    views: Views
 
     # Applications.
 
@@ -73,26 +75,21 @@ class Office:
 
     # The database.
 
-    def rows(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
-        """What a reader of the public views sees now."""
-        return read(self.database, sql, *parameters)
-
-    @property
-    def database(self) -> Path:
-        """The file, as `mailtrail db path` tells it."""
-        return self.directory / "data" / "mailtrail.db"
+    def rows(self, sql: str, *parameters: object) -> list[Row]:
+        """What a reader of the public views sees now, whether or not the relay runs."""
+        return self.views.rows(sql, *parameters)
 
     @property
     def settled_down(self) -> bool:
-        """Is the database one plain file, which anybody may read?"""
-        return not Path(f"{self.database}-wal").exists()
+        """Is the database one plain file, which anybody may read? A server's is always there to be read."""
+        return not Path(f"{self.views.place}-wal").exists()
 
-    def delivery(self, queue_id: str, recipient: str = "%") -> sqlite3.Row:
+    def delivery(self, queue_id: str, recipient: str = "%") -> Row:
         """The row of `email_status`."""
         (row,) = self.rows("SELECT * FROM email_status WHERE queue_id = ? AND recipient LIKE ?", queue_id, recipient)
         return row
 
-    def attempts(self, queue_id: str) -> list[sqlite3.Row]:
+    def attempts(self, queue_id: str) -> list[Row]:
         """The rows of `attempts`, in order."""
         return self.rows("SELECT * FROM attempts WHERE queue_id = ? ORDER BY transcript_ref", queue_id)
 
@@ -116,8 +113,42 @@ async def office(
     directory: Path, internet: Internet, settings: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None
 ) -> AsyncIterator[Office]:
     """A relay that runs, in `directory`, which keeps its database from one to the next."""
-    async with relay(directory, settings or internet.settings(), env=env) as program:
-        yield Office(directory, program, internet)
+    views = _databases.views(directory)
+    database = {"database": {"url": views.place}} if isinstance(views.place, str) else {}
+    async with relay(directory, dict(settings or internet.settings()) | database, env=env) as program:
+        yield Office(directory, program, internet, views)
+
+
+class _Databases:
+    """Where offices keep theirs: each in its own directory, or all on a server."""
+
+    def __init__(self, server: Server | None, stack: ExitStack) -> None:
+        self._server = server
+        self._stack = stack
+        self._urls: dict[Path, str] = {}
+
+    def views(self, directory: Path) -> Views:
+        if self._server is None:
+            return Views(directory / "data" / "mailtrail.db")
+        if directory not in self._urls:
+            self._urls[directory] = self._stack.enter_context(self._server.database())
+        return Views(self._urls[directory])
+
+
+_databases = _Databases(None, ExitStack())
+
+
+@contextmanager
+def installed(server: Server | None) -> Iterator[None]:
+    """All offices inside keep their databases on `server`; None: in their own directories."""
+    global _databases
+    before = _databases
+    with ExitStack() as stack:
+        _databases = _Databases(server, stack)
+        try:
+            yield
+        finally:
+            _databases = before
 
 
 def submit(
@@ -156,10 +187,3 @@ def _accepted(reply: tuple[int, bytes]) -> str:
     if code != 250:
         raise smtplib.SMTPResponseException(code, text)
     return text.decode()
-
-
-def read(database: Path, sql: str, *parameters: object) -> list[sqlite3.Row]:
-    """Rows, by a reader that cannot write."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=PATIENCE)) as connection:
-        connection.row_factory = sqlite3.Row
-        return connection.execute(sql, parameters).fetchall()

@@ -1,6 +1,7 @@
 """A store in memory that keeps what accepting hands it, and can be told to be full, or slow."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ class MemoryStore:
         self.gate.set()
         self.committing = asyncio.Event()
         self.committed = asyncio.Event()
+        self.clock = time.time  # the database's
         self._spent: dict[str, deque[float]] = {}
 
     async def accept(self, accepted: Accepted, *, claimed: bool) -> None:
@@ -43,7 +45,8 @@ class MemoryStore:
             raise StoreUnavailable("no space left")
         return self.known.get(name)
 
-    async def spend(self, name: str, rate: Rate, now: float) -> float:
+    async def spend(self, name: str, rate: Rate) -> float:
+        now = self.clock()
         spent = self._spent.setdefault(name, deque())
         while spent and spent[0] <= now - rate.seconds:
             spent.popleft()

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,10 +50,13 @@ SETTINGS = {
 class Server:
     """One PostgreSQL server, ours or one that is there."""
 
-    def __init__(self, url: str, folder: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self, url: str, folder: Path | None = None, port: int = 0, settings: Mapping[str, str] = SETTINGS
+    ) -> None:
         self.url = url
+        self._settings = settings
         self._folder = folder
-        self._port = port
+        self.port = port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,13 +67,13 @@ class Server:
     def start(self) -> None:
         """Start it; back when it answers."""
         assert self._folder is not None
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         command = [
             _program(self._folder, "postgres"),
             "-D",
             str(self._folder / "data"),
             "-p",
-            str(self._port),
+            str(self.port),
             *options,
         ]
         self._process = _run_as_nobody(command, self._folder)
@@ -147,7 +150,7 @@ def _theirs() -> Iterator[Server]:
 
 
 @contextmanager
-def fresh() -> Iterator[Server]:
+def fresh(settings: Mapping[str, str] = SETTINGS) -> Iterator[Server]:
     """A server of one's own, to stop and start."""
     # Not below pytest's folders: the server runs as another user when we are root, and must come through.
     folder = Path(tempfile.mkdtemp(prefix="mailtrail-postgres-"))
@@ -162,7 +165,7 @@ def fresh() -> Iterator[Server]:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        running = Server(f"postgresql://postgres@127.0.0.1:{port}/postgres", folder, port)
+        running = Server(f"postgresql://postgres@127.0.0.1:{port}/postgres", folder, port, settings)
         running.start()
         try:
             yield running

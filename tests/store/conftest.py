@@ -7,9 +7,7 @@ import pytest
 
 from relay.config import Config, DeliverySection
 from relay.store import Store, migrate, open_store
-from tests.parts.postgres import Server, fresh, postgres
-
-__all__ = ["postgres"]
+from tests.parts.postgres import Server, fresh
 
 LEASE = DeliverySection(lease=30.0)
 

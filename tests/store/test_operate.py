@@ -110,7 +110,7 @@ async def test_actions_are_told_to_the_log_once(store: Store) -> None:
 async def test_status_tells_what_waits_and_what_happened(store: Store) -> None:
     """Counts by status, the last hour's events, who lives."""
     await store.accept(accepted(), claimed=False)
-    await store.alive(0, time.time())
+    await store.join()
     status = await store.status()
     assert status["queue"] == {"creating": 1}
     assert status["last_hour"] == {"creating": 1, "refused": 0}

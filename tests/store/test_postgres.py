@@ -4,6 +4,8 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -13,10 +15,12 @@ from relay.config import Config, DeliverySection
 from relay.filters import Filter
 from relay.store import Accepted, BadQuery, NotOffered, SchemaTooNew, Store, StoreUnavailable, open_store, sql
 from relay.store.postgres.engine import PostgresEngine, prepared
+from relay.store.postgres.link import DOUBT, Connection
 from relay.store.postgres.migrate import migrate
 from relay.store.rows import delivery_row, message_row, to_json
 from tests.parts.mail import SENT, accepted
 from tests.parts.postgres import Server
+from tests.parts.proxy import Proxy
 from tests.store.spooling import claim_all, claimed, rows, settle
 
 PATIENCE = 30.0
@@ -136,6 +140,44 @@ async def test_an_administrator_who_ends_our_connections_is_a_pause(postgres: Se
         await until_accepted(store, accepted())
     finally:
         await store.close()
+
+
+async def test_a_statement_that_is_slow_is_waited_for_as_long_as_the_server_answers_others(config: Config) -> None:
+    """After a moment of doubt another connection is tried: it can be made, so the server is slow and not gone."""
+    store = await open_store(config)
+    try:
+        assert isinstance(store.engine, PostgresEngine)
+        slow = f"SELECT pg_sleep({DOUBT + 0.5})"
+        await asyncio.gather(*(link.run(partial(ask, slow)) for link in (store.engine._writer, store.engine._reader)))
+        await store.accept(accepted(), claimed=False)
+    finally:
+        await store.close()
+
+
+async def ask(sql: str, connection: Connection) -> None:
+    """Run it."""
+    await connection.execute(sql)
+
+
+async def test_a_server_that_is_gone_without_a_word_is_noticed_once_for_all_connections(
+    config: Config, postgres: Server
+) -> None:
+    """The first caller waits a moment; from then on everybody hears a no at once, until the line is mended."""
+    if not postgres.ours:
+        pytest.skip("the server may be on another machine")
+    async with Proxy(postgres.port) as line:
+        url = config.database_url.replace(f":{postgres.port}/", f":{line.port}/")
+        store = await open_store(replace(config, database_url=url))
+        try:
+            line.go_silent()
+            with pytest.raises(StoreUnavailable):
+                await store.accept(accepted(), claimed=False)
+            with pytest.raises(StoreUnavailable, match="it does not answer"):
+                await store.credential("billing")
+            line.mend()
+            await until_accepted(store, accepted())
+        finally:
+            await store.close()
 
 
 async def test_a_server_that_is_not_there_is_said_in_words_without_the_password(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from relay.credential import Rate
 from relay.delivery import Delivery
 from relay.filters import Filter
 from relay.store import Store, open_store
+from relay.store.chores import ALIVE
 from tests.parts.mail import BUSY, SENT, accepted
 from tests.store.spooling import claim_all, claimed, rows, settle
 from tests.store.test_sums import boxes_agree
@@ -95,19 +96,26 @@ async def test_the_boxes_agree_when_people_and_workers_change_the_same_deliverie
 
 async def test_a_credentials_rate_holds_over_all_workers_together(store: Store, other: Store) -> None:
     """Ten messages an hour are ten, whoever takes them; over it the wait is said."""
-    rate, now = Rate(10, 3600.0), time.time()
-    waits = await asyncio.gather(*(who.spend("billing", rate, now) for who in (store, other) for _ in range(8)))
+    rate = Rate(10, 3600.0)
+    waits = await asyncio.gather(*(who.spend("billing", rate) for who in (store, other) for _ in range(8)))
     assert sum(wait == 0.0 for wait in waits) == 10
     assert all(0 < wait <= 360 for wait in waits if wait)
 
 
-async def test_a_clock_that_goes_back_gives_nobody_more_of_a_rate(store: Store, other: Store) -> None:
+async def test_a_clock_that_goes_back_gives_nobody_more_of_a_rate(
+    store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Time in a bucket only goes forward, though the clocks of two nodes differ."""
-    rate, now = Rate(2, 60.0), time.time()
-    assert [await store.spend("a", rate, now), await store.spend("a", rate, now)] == [0.0, 0.0]
-    assert await other.spend("a", rate, now - 600) > 0
-    assert await store.spend("a", rate, now + 1) > 0
-    assert await store.spend("a", rate, now + 31) == 0.0
+    rate, now = Rate(2, 60.0), store.engine.now()
+
+    def at(who: Store, seconds: float) -> Store:
+        monkeypatch.setattr(who.engine, "now", lambda: now + seconds)
+        return who
+
+    assert [await at(store, 0).spend("a", rate) for _ in range(2)] == [0.0, 0.0]
+    assert await at(other, -600).spend("a", rate) > 0
+    assert await at(store, 1).spend("a", rate) > 0
+    assert await at(store, 31).spend("a", rate) == 0.0
 
 
 async def test_a_chore_is_taken_by_one_and_kept_by_it(store: Store, other: Store) -> None:
@@ -122,10 +130,38 @@ async def test_a_chore_is_taken_by_one_and_kept_by_it(store: Store, other: Store
 
 async def test_who_lives_is_known_to_all(store: Store, other: Store) -> None:
     """Signs of life are seen by everybody, and one that stops is gone at once."""
-    assert await store.alive(0, time.time()) == [0]
-    assert await other.alive(1, time.time()) == [0, 1]
-    await store.gone(0)
-    assert await other.alive(1, time.time()) == [1]
+    one, two = await store.join(), await other.join()
+    assert await store.alive(one) == [0, 1]
+    await store.gone(one)
+    assert await other.alive(two) == [1]
+
+
+async def test_workers_that_start_at_once_on_all_nodes_have_numbers_of_their_own(store: Store, other: Store) -> None:
+    """Each gets the smallest number that is free, and no two the same; one that is given back is given again."""
+    workers = await asyncio.gather(*(who.join() for who in (store, other) for _ in range(8)))
+    assert sorted(worker.writer for worker in workers) == list(range(16))
+    await other.gone(next(worker for worker in workers if worker.writer == 3))
+    assert (await store.join()).writer == 3
+
+
+async def test_a_worker_that_was_silent_for_too_long_learns_that_its_number_is_anothers(
+    store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its signs of life change nothing then, nor does its end; a number that nobody took meanwhile is still its own."""
+    frozen = await store.join()
+    right = other.engine.now
+    monkeypatch.setattr(other.engine, "now", lambda: right() + ALIVE + 1)
+    monkeypatch.setattr(store.engine, "now", other.engine.now)
+    assert await store.alive(frozen) == [frozen.writer]
+    monkeypatch.setattr(other.engine, "now", lambda: right() + 2 * ALIVE + 2)
+    monkeypatch.setattr(store.engine, "now", other.engine.now)
+    second = await other.join()
+    assert second.writer == frozen.writer
+    assert await store.alive(frozen) == []
+    await store.gone(frozen)
+    assert await other.alive(second) == [second.writer]
+    again = await store.join()
+    assert await store.alive(again) == [second.writer, again.writer]
 
 
 async def test_what_a_command_stops_is_heard_at_once_where_the_database_has_a_channel(config: Config) -> None:

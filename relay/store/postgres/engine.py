@@ -11,17 +11,19 @@ measured at each connect and once a minute. PostgreSQL 14 or later.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
 from relay.store import schema, sql
-from relay.store.engine import Late, Row, Statement
-from relay.store.errors import BadQuery, NotOffered, SchemaTooNew, StoreUnavailable
+from relay.store.engine import Batch, Late, Row, Statement
+from relay.store.errors import BadQuery, NotMigrated, NotOffered, SchemaTooNew, StoreUnavailable
 from relay.store.postgres.link import Connection, Link, place, unavailable
+
+T = TypeVar("T")
 
 CHANNEL = "mailtrail"
 TRIES = 5  # for a group that others' transactions got in the way of
@@ -133,8 +135,10 @@ class PostgresEngine:
         self._ahead = 0.0  # of our monotonic clock, seconds
         self._next_measure = 0.0  # monotonic seconds
         self._heard: Callable[[str], None] | None = None
-        self._writer = Link(url, "writer", settings=_WRITER, target="read-write", opened=self._measure)
-        self._reader = Link(url, "reader", settings=_READER, target="primary", opened=self._tune_in)
+        self._writer = Link(
+            url, "writer", settings=_WRITER, target="read-write", opened=self._measure, silent=self._gone
+        )
+        self._reader = Link(url, "reader", settings=_READER, target="primary", opened=self._tune_in, silent=self._gone)
         self._people = Link(url, "query", settings=_READER, target="primary", answer=None)
         self._asked = False
 
@@ -150,36 +154,58 @@ class PostgresEngine:
             raise
         return engine
 
+    def _gone(self, why: str) -> None:
+        """The server is gone without a word: whoever uses another connection need not find out again."""
+        for link in (self._writer, self._reader, self._people):
+            link.lose(why)
+
     def now(self) -> float:
         """The database's clock, whatever ours says."""
         return time.monotonic() + self._ahead
 
     async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """All in one synced transaction."""
+        return await self._change(partial(self._run, statements))
+
+    async def put(self, batches: Sequence[Batch]) -> None:
+        """All in one synced transaction."""
+
+        async def run(connection: Connection) -> None:
+            for text, rows in batches:
+                statement = prepared(text)
+                await connection.executemany(statement.text, [statement.arguments(row) for row in rows])
+
+        await self._change(run)
+
+    async def _change(self, run: Callable[[Connection], Awaitable[T]]) -> T:
         for _ in range(TRIES):
             try:
-                return await self._writer.run(partial(self._transaction, statements))
+                return await self._writer.run(partial(self._transaction, run))
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in _CONFLICTS:
                     raise
                 conflict = error
         raise StoreUnavailable(f"other transactions are always in the way: {conflict}") from conflict
 
-    async def _transaction(self, statements: Sequence[Statement], connection: Connection) -> list[list[Row]]:
+    async def _transaction(self, run: Callable[[Connection], Awaitable[T]], connection: Connection) -> T:
         await connection.execute("BEGIN")
         try:
-            results: list[list[Row]] = []
-            for name, params, expect in statements:
-                rows = await self._fetch(connection, name, params)
-                if expect is not None and len(rows) != expect:
-                    raise Late(name, rows)
-                results.append(rows)
+            result = await run(connection)
             await connection.execute("COMMIT")
         except Exception as error:
             # A connection that is at fault is thrown away, transaction and all.
             if not connection.is_closed() and not isinstance(error, TimeoutError):
                 await connection.execute("ROLLBACK")
             raise
+        return result
+
+    async def _run(self, statements: Sequence[Statement], connection: Connection) -> list[list[Row]]:
+        results: list[list[Row]] = []
+        for name, params, expect in statements:
+            rows = await self._fetch(connection, name, params)
+            if expect is not None and len(rows) != expect:
+                raise Late(name, rows)
+            results.append(rows)
         return results
 
     async def _fetch(self, connection: Connection, name: str, params: Mapping[str, Any]) -> list[Row]:
@@ -191,7 +217,10 @@ class PostgresEngine:
 
     async def read(self, name: str, params: Mapping[str, Any]) -> list[Row]:
         """One named statement on the reading connection."""
-        return await self._reader.run(lambda connection: self._fetch(connection, name, params))
+        try:
+            return await self._reader.run(lambda connection: self._fetch(connection, name, params))
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:  # of an older schema
+            raise BadQuery(str(error)) from error
 
     async def query(
         self, sql: str, params: Mapping[str, Any], seconds: float | None = None
@@ -283,9 +312,7 @@ class PostgresEngine:
             try:
                 row = await connection.fetchrow(_CLOCK)
             except asyncpg.UndefinedTableError:
-                raise StoreUnavailable(
-                    f"{place(self._url)} holds no relay's database yet: mailtrail db migrate"
-                ) from None
+                raise NotMigrated(f"{place(self._url)} holds no relay's database yet: mailtrail db migrate") from None
             took = time.monotonic() - before
             if took < best:
                 best = took

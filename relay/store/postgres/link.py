@@ -6,8 +6,10 @@ connection is lost or cannot be made, the server starts, stops, fails over (read
 connection or no disk space left, or does not answer in time. Everything else is our own
 mistake, raises as it is, and leaves the connection in place.
 
-A peer that vanished without a word is noticed by TCP (keepalive, user time-out), on both
-sides: ours so that we say no soon, the server's so that a dead node's row locks go.
+A statement that is not answered for a moment may be slow, or the server may be gone without a
+word: whether another connection can be made tells which, and if not, all links of the worker let
+go at once. TCP's own patience (keepalive, user time-out) is set on both sides: ours for what lies
+between, the server's so that a dead node's row locks go.
 """
 
 import asyncio
@@ -24,8 +26,9 @@ from relay.store.errors import SchemaTooNew, StoreUnavailable
 T = TypeVar("T")
 Connection = Any  # asyncpg's: it comes without types
 
-CONNECT = 5.0  # seconds to connect
+CONNECT = 3.0  # seconds to connect
 ANSWER = 10.0  # seconds for one statement
+DOUBT = 1.5  # seconds without an answer until we ask whether the server is there, and for which it may answer that
 AGAIN = 1.0  # seconds between two tries to connect
 VANISHED = 5  # seconds after which a peer that acknowledges nothing is given up
 
@@ -58,7 +61,8 @@ CANNOT_CONNECT = (
 class Link:
     """A connection, the lock around it, and the task that brings it back.
 
-    `opened` is run on every new connection before anybody else has it.
+    `opened` is run on every new connection before anybody else has it; `silent` is called when the server is found
+    to be gone without a word, and must `lose` this link.
     """
 
     def __init__(
@@ -70,15 +74,18 @@ class Link:
         target: str,
         answer: float | None = ANSWER,
         opened: Callable[[Connection], Awaitable[None]] | None = None,
+        silent: Callable[[str], None] | None = None,
     ) -> None:
         self._url = url
         self._settings = PATIENCE | settings | {"application_name": f"mailtrail {name}"}
         self._target = target
         self._answer = answer
         self._opened = opened
+        self._silent = silent or self.lose
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._returning: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._why = "not connected yet"
         self._closed = False
 
@@ -94,36 +101,66 @@ class Link:
             connection = self._connection
             if connection is None:
                 raise StoreUnavailable(self._why)
+            doubt = self._doubt_soon(connection)
             try:
                 return await work(connection)
             except asyncio.CancelledError:
                 if connection.is_closed() or connection.is_in_transaction():
-                    self.lose("a transaction was cut off")
+                    self._lose(connection, "a transaction was cut off")
                 raise
             except Exception as error:
                 if not unavailable(error, connection):
                     raise
                 state = getattr(error, "sqlstate", None)
                 if connection.is_closed() or connection.is_in_transaction() or state not in _STAYS:
-                    self.lose(_words(error))
+                    self._lose(connection, _words(error))
                 raise StoreUnavailable(f"cannot use {place(self._url)}: {_words(error)}") from error
+            finally:
+                if doubt is not None:
+                    doubt.cancel()
+
+    def _doubt_soon(self, connection: Connection) -> asyncio.TimerHandle | None:
+        """A query in people's words may take its time; everything else is watched."""
+        if self._answer is None:
+            return None
+        return asyncio.get_running_loop().call_later(DOUBT, self._doubt, connection)
+
+    def _doubt(self, connection: Connection) -> None:
+        if connection is self._connection and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask(connection), name="is the database there?")
+
+    async def _ask(self, connection: Connection) -> None:
+        try:
+            probe = await asyncpg.connect(self._url, timeout=DOUBT)
+        except CANNOT_CONNECT as error:
+            # A server that says why it lets nobody in is there.
+            if not isinstance(error, asyncpg.PostgresError) and connection is self._connection:
+                self._silent("it does not answer")
+        else:
+            probe.terminate()
 
     def lose(self, why: str) -> None:
-        """Let go of the connection; the task brings another one."""
-        connection, self._connection = self._connection, None
+        """Let go of the connection, if there is one; the task brings another one."""
+        if self._connection is not None:
+            self._lose(self._connection, why)
+
+    def _lose(self, connection: Connection, why: str) -> None:
+        connection.terminate()
+        if connection is not self._connection:  # another one is there already
+            return
+        self._connection = None
         self._why = f"cannot use {place(self._url)}: {why}"
-        if connection is not None:
-            connection.terminate()
         if not self._closed and (self._returning is None or self._returning.done()):
             self._returning = asyncio.create_task(self._come_back(), name="reconnect")
 
     async def close(self) -> None:
         """Say goodbye; no task is left."""
         self._closed = True
-        if self._returning is not None:
-            self._returning.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._returning
+        for task in (self._asking, self._returning):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         connection, self._connection = self._connection, None
         self._why = "the store is closed"
         if connection is not None:
@@ -170,7 +207,7 @@ class Link:
 
     def _ended(self, connection: Connection) -> None:
         if connection is self._connection:
-            self.lose("the connection was lost")
+            self._lose(connection, "the connection was lost")
 
 
 def unavailable(error: BaseException, connection: Connection) -> bool:
@@ -179,6 +216,13 @@ def unavailable(error: BaseException, connection: Connection) -> bool:
     if state is not None:
         return str(state).startswith(_CANNOT_NOW)
     return isinstance(error, OSError | TimeoutError) or bool(connection.is_closed())
+
+
+def away(error: BaseException) -> bool:
+    """Did the connection fail for a reason that passes by itself, and not for a wrong name or password?"""
+    state = getattr(error, "sqlstate", None)
+    passing = OSError | TimeoutError | asyncpg.exceptions.TargetServerAttributeNotMatched
+    return str(state).startswith(_CANNOT_NOW) if state is not None else isinstance(error, passing)
 
 
 def place(url: str) -> str:

@@ -15,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 import asyncpg
 
 from relay.store import schema, sql
-from relay.store.errors import StoreUnavailable
-from relay.store.postgres.link import CANNOT_CONNECT, CONNECT, Connection, place, unavailable
+from relay.store.errors import StoreAway, StoreUnavailable
+from relay.store.postgres.link import CANNOT_CONNECT, CONNECT, Connection, away, place, unavailable
 
 LOCK = 0x6D61696C  # "mail": whoever migrates holds this advisory lock
 
 
 def migrate(url: str, steps: Mapping[int, str] | None = None) -> int:
-    """Create or bring up the schema; its version. Raises SchemaTooNew, StoreUnavailable.
+    """Create or bring up the schema; its version. Raises SchemaTooNew, StoreUnavailable (StoreAway: waiting may help).
 
     Blocks, and may be called where an event loop runs: it has a thread and a loop of its own.
     """
@@ -35,7 +35,8 @@ async def _migrate(url: str, steps: Mapping[int, str]) -> int:
     try:
         connection = await asyncpg.connect(url, timeout=CONNECT, target_session_attrs="read-write")
     except CANNOT_CONNECT as error:
-        raise StoreUnavailable(f"cannot connect to {place(url)}: {error or 'it does not answer'}") from error
+        kind = StoreAway if away(error) else StoreUnavailable
+        raise kind(f"cannot connect to {place(url)}: {error or 'it does not answer'}") from error
     try:
         async with connection.transaction():
             await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
@@ -43,7 +44,7 @@ async def _migrate(url: str, steps: Mapping[int, str]) -> int:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         if not unavailable(error, connection):
             raise
-        raise StoreUnavailable(f"cannot bring {place(url)} up: {error}") from error
+        raise StoreAway(f"cannot bring {place(url)} up: {error}") from error
     finally:
         await connection.close()
 

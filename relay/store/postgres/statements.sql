@@ -172,11 +172,13 @@ WITH looked AS (
      WHERE destination IN (SELECT destination FROM queues WHERE destination = :destination FOR UPDATE SKIP LOCKED)
 ), due AS MATERIALIZED (
     SELECT queue_id, number
-      FROM deliveries
-     WHERE destination = :destination AND due_at <= :now
-     ORDER BY due_at
-     LIMIT :room
-       FOR NO KEY UPDATE SKIP LOCKED
+      FROM (SELECT queue_id, number
+              FROM deliveries
+             WHERE destination = :destination AND due_at <= :now
+             ORDER BY due_at
+             LIMIT :room
+               FOR NO KEY UPDATE SKIP LOCKED) AS next
+     LIMIT 1000 -- tells the planner, which does not know :room, that these are few: else it reads the whole table
 )
 UPDATE deliveries AS d
    SET attempts = d.attempts + 1, in_hand = 1, due_at = :until
@@ -344,18 +346,43 @@ VALUES (:name, :holder, :until)
  WHERE leases.until <= :now OR leases.holder = excluded.holder
 RETURNING holder;
 
--- name: worker_alive
+-- name: join_workers
+-- Takes the smallest number that no living worker has. Of those who want it at once the first one gets it; the others
+-- wait for its commit, get no row, and ask again.
 INSERT INTO workers (writer, host, pid, version, started_at, seen_at)
-VALUES (:writer, :host, :pid, :version, :started_at, :now)
+SELECT number, :host, :pid::integer, :version, :now::double precision, :now::double precision
+  FROM generate_series(0, :last::integer) AS number
+ WHERE number NOT IN (SELECT writer FROM workers WHERE seen_at > :since)
+ ORDER BY number
+ LIMIT 1
     ON CONFLICT (writer) DO UPDATE
    SET host = excluded.host, pid = excluded.pid, version = excluded.version, started_at = excluded.started_at,
-       seen_at = excluded.seen_at;
+       seen_at = excluded.seen_at, in_hand = 0, sessions = 0
+ WHERE workers.seen_at <= :since
+RETURNING writer;
+
+-- name: worker_alive
+-- No row: its number has been given to another one, because it was silent for too long.
+UPDATE workers
+   SET seen_at = :now, in_hand = :in_hand, sessions = :sessions
+ WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at
+RETURNING writer;
 
 -- name: worker_gone
-DELETE FROM workers WHERE writer = :writer AND pid = :pid;
+-- Its number is free at once; when it was last seen stays.
+UPDATE workers
+   SET stopped_at = :now, seen_at = 0, in_hand = 0, sessions = 0
+ WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at;
 
 -- name: live_workers
 SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: workers
+-- All that are remembered: a number keeps its last worker until another one takes it.
+SELECT writer, host, pid, version, started_at, in_hand, sessions, seen_at > :since AS alive,
+       CASE WHEN seen_at > 0 THEN seen_at ELSE stopped_at END AS seen_at
+  FROM workers
+ ORDER BY host, writer;
 
 -- name: unlogged_actions
 -- What operators did since the last one that is in the log, message by message.
@@ -374,6 +401,25 @@ INSERT INTO meta (name, value)
 VALUES ('logged_action', :last::bigint::text)
     ON CONFLICT (name) DO UPDATE
    SET value = excluded.value;
+
+-- name: schema_version
+SELECT value::integer AS version FROM meta WHERE name = 'schema';
+
+-- name: numbers_used
+-- How far the numbers of tables have come; readers of events go by them, so they are never given again.
+SELECT 'refusals' AS name, coalesce(pg_sequence_last_value(pg_get_serial_sequence('refusals', 'refusal_id')::regclass), 0) AS used
+ UNION ALL
+SELECT 'tries', coalesce(pg_sequence_last_value(pg_get_serial_sequence('tries', 'attempt_id')::regclass), 0)
+ UNION ALL
+SELECT 'happenings', coalesce(pg_sequence_last_value(pg_get_serial_sequence('happenings', 'event_id')::regclass), 0);
+
+-- name: forget_numbers
+-- They are set in one step.
+
+-- name: continue_numbers
+SELECT setval(pg_get_serial_sequence('refusals', 'refusal_id'), greatest(:refusals::bigint, 1), :refusals::bigint > 0),
+       setval(pg_get_serial_sequence('tries', 'attempt_id'), greatest(:tries::bigint, 1), :tries::bigint > 0),
+       setval(pg_get_serial_sequence('happenings', 'event_id'), greatest(:happenings::bigint, 1), :happenings::bigint > 0);
 
 -- name: old_messages
 -- Messages decided before :before: nothing waits, and the last status is older.

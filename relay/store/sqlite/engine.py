@@ -24,8 +24,8 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 
 from relay.store import sql
-from relay.store.engine import Late, Row, Statement
-from relay.store.errors import StoreUnavailable
+from relay.store.engine import Batch, Late, Row, Statement
+from relay.store.errors import BadQuery, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -37,16 +37,21 @@ _UNAVAILABLE = (sqlite3.OperationalError, sqlite3.DatabaseError, OSError)
 _MISTAKES = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.NotSupportedError, sqlite3.DataError)
 
 
-def open_connection(path: Path, *, create: bool = False) -> sqlite3.Connection:
+# What is wrong with a query itself: nobody understands it, it would write, it is two, or its parameters are missing.
+_BAD_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY)
+_BAD_WORDS = (sqlite3.Warning, sqlite3.ProgrammingError)
+
+_SETTINGS = "PRAGMA mmap_size=0; PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY;"
+_SAFETY = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA secure_delete=OFF;"
+
+
+def open_connection(path: Path, *, create: bool = False, read_only: bool = False) -> sqlite3.Connection:
     """A connection with every setting that our promises need; only migrating may `create` the file."""
-    place = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+    place = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc' if create else 'rw'}"
     db = sqlite3.connect(place, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, cached_statements=256)
     db.row_factory = sqlite3.Row
     try:
-        db.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-            "PRAGMA mmap_size=0; PRAGMA cache_size=-16000; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF;"
-        )
+        db.executescript(_SETTINGS if read_only else _SAFETY + _SETTINGS)
     except BaseException:
         db.close()
         raise
@@ -91,12 +96,15 @@ def _identity(file: str | Path | int) -> tuple[int, int] | None:
 
 
 class SqliteEngine:
-    """See `relay.store.engine.Engine`."""
+    """See `relay.store.engine.Engine`.
+
+    Whoever may not write beside the database (a member of the relay's group) reads it, and cannot write.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._statements = sql.statements("sqlite")
-        self._lock = WriteLock(path)
+        self._lock = _lock_for(path)
         self._opened: tuple[int, int] | None = None  # the file that the connections have
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
@@ -106,7 +114,8 @@ class SqliteEngine:
         """Open an existing, migrated database. Raises StoreUnavailable."""
         engine = cls(path)
         try:
-            engine._writer = await engine._connect()
+            if engine._lock is not None:
+                engine._writer = await engine._connect()
             engine._reader = await engine._connect()
         except StoreUnavailable:
             await engine.close()
@@ -114,7 +123,7 @@ class SqliteEngine:
         return engine
 
     async def _connect(self) -> aiosqlite.Connection:
-        connection = aiosqlite.Connection(lambda: open_connection(self._path), 64)
+        connection = aiosqlite.Connection(lambda: open_connection(self._path, read_only=self._lock is None), 64)
         self._opened = _identity(self._path)
         try:
             return await connection
@@ -128,10 +137,25 @@ class SqliteEngine:
 
     async def write(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """All in one synced transaction."""
+        return await self._change(lambda db: self._run(db, statements))
+
+    async def put(self, batches: Sequence[Batch]) -> None:
+        """All in one synced transaction."""
+
+        def run(db: sqlite3.Connection) -> None:
+            for text, rows in batches:
+                db.executemany(text, rows)
+
+        await self._change(run)
+
+    async def _change(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        lock = self._lock
+        if lock is None:
+            raise StoreUnavailable(f"cannot write {self._path}: this user may only read it")
         if self._writer is None:
             self._writer = await self._connect()
         try:
-            return await _in_thread(self._writer, lambda db: self._transaction(db, statements))
+            return await _in_thread(self._writer, lambda db: self._transaction(db, lock, run))
         except _MISTAKES:
             raise
         except _UNAVAILABLE as error:
@@ -139,27 +163,31 @@ class SqliteEngine:
             await self._disconnect()
             raise StoreUnavailable(f"cannot write {self._path}: {error}") from error
 
-    def _transaction(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[Row]]:
-        with self._lock.held():
+    def _transaction(self, db: sqlite3.Connection, lock: WriteLock, run: Callable[[sqlite3.Connection], T]) -> T:
+        with lock.held():
             if _identity(self._path) != self._opened:
                 # We would go on writing into a file without a name, and say 250 to what nobody will find again.
                 raise sqlite3.OperationalError("the file has been moved or deleted; put it back, or restart the relay")
             db.execute("BEGIN IMMEDIATE")
             try:
-                results = []
-                for name, params, expect in statements:
-                    text = self._statements[name]
-                    rows = cast(list[Row], db.execute(text, params).fetchall()) if text else []
-                    if expect is not None and len(rows) != expect:
-                        raise Late(name, rows)
-                    results.append(rows)
+                result = run(db)
                 db.execute("COMMIT")
             except BaseException:
                 # SQLite may have rolled back by itself (disk full); then there is nothing to undo.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-            return results
+            return result
+
+    def _run(self, db: sqlite3.Connection, statements: Sequence[Statement]) -> list[list[Row]]:
+        results = []
+        for name, params, expect in statements:
+            text = self._statements[name]
+            rows = cast(list[Row], db.execute(text, params).fetchall()) if text else []
+            if expect is not None and len(rows) != expect:
+                raise Late(name, rows)
+            results.append(rows)
+        return results
 
     async def read(self, name: str, params: Mapping[str, Any]) -> list[Row]:
         """One named statement on the reading connection."""
@@ -181,13 +209,15 @@ class SqliteEngine:
 
         try:
             return await _in_thread(self._reader, run)
+        except _BAD_WORDS as error:
+            raise BadQuery(str(error)) from error
         except _MISTAKES:
             raise
         except _UNAVAILABLE as error:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"the query took longer than {seconds:g} s") from error
-            if "no such" in str(error) or "syntax error" in str(error):
-                raise
+            if getattr(error, "sqlite_errorcode", None) in _BAD_CODES:
+                raise BadQuery(str(error)) from error
             raise StoreUnavailable(f"cannot read {self._path}: {error}") from error
 
     async def listen(self, heard: Callable[[str], None]) -> None:
@@ -214,19 +244,21 @@ class SqliteEngine:
 
     async def tidy(self) -> None:
         """Bring the log back into the database when it has grown."""
-        if self._writer is not None:
-            await _in_thread(self._writer, self._checkpoint)
+        lock = self._lock
+        if self._writer is not None and lock is not None:
+            await _in_thread(self._writer, lambda db: self._checkpoint(db, lock))
 
-    def _checkpoint(self, db: sqlite3.Connection) -> None:
+    def _checkpoint(self, db: sqlite3.Connection, lock: WriteLock) -> None:
         wal = Path(f"{self._path}-wal")
         if wal.exists() and wal.stat().st_size > WAL_LIMIT:
-            with self._lock.held():
+            with lock.held():
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     async def close(self) -> None:
         """Close both connections."""
         await self._disconnect()
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     async def _disconnect(self) -> None:
         connections = (self._writer, self._reader)
@@ -234,6 +266,14 @@ class SqliteEngine:
         for connection in connections:
             if connection is not None:
                 await connection.close()
+
+
+def _lock_for(path: Path) -> WriteLock | None:
+    """The lock; None for whoever may not write here."""
+    try:
+        return WriteLock(path)
+    except PermissionError:
+        return None
 
 
 async def _in_thread(connection: aiosqlite.Connection, run: Callable[[sqlite3.Connection], T]) -> T:

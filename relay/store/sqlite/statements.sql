@@ -309,17 +309,45 @@ VALUES (:name, :holder, :until)
  WHERE leases.until <= :now OR leases.holder = :holder
 RETURNING holder;
 
--- name: worker_alive
+-- name: join_workers
+-- Takes the smallest number that no living worker has.
+WITH RECURSIVE numbers (number) AS (
+    VALUES (0) UNION ALL SELECT number + 1 FROM numbers WHERE number < :last
+)
 INSERT INTO workers (writer, host, pid, version, started_at, seen_at)
-VALUES (:writer, :host, :pid, :version, :started_at, :now)
+SELECT number, :host, :pid, :version, :now, :now
+  FROM numbers
+ WHERE number NOT IN (SELECT writer FROM workers WHERE seen_at > :since)
+ ORDER BY number
+ LIMIT 1
     ON CONFLICT (writer) DO UPDATE
-   SET host = :host, pid = :pid, version = :version, started_at = :started_at, seen_at = :now;
+   SET host = excluded.host, pid = excluded.pid, version = excluded.version, started_at = excluded.started_at,
+       seen_at = excluded.seen_at, in_hand = 0, sessions = 0
+ WHERE workers.seen_at <= :since
+RETURNING writer;
+
+-- name: worker_alive
+-- No row: its number has been given to another one, because it was silent for too long.
+UPDATE workers
+   SET seen_at = :now, in_hand = :in_hand, sessions = :sessions
+ WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at
+RETURNING writer;
 
 -- name: worker_gone
-DELETE FROM workers WHERE writer = :writer AND pid = :pid;
+-- Its number is free at once; when it was last seen stays.
+UPDATE workers
+   SET stopped_at = :now, seen_at = 0, in_hand = 0, sessions = 0
+ WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at;
 
 -- name: live_workers
 SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: workers
+-- All that are remembered: a number keeps its last worker until another one takes it.
+SELECT writer, host, pid, version, started_at, in_hand, sessions, seen_at > :since AS alive,
+       CASE WHEN seen_at > 0 THEN seen_at ELSE stopped_at END AS seen_at
+  FROM workers
+ ORDER BY host, writer;
 
 -- name: unlogged_actions
 -- What operators did since the last one that is in the log, message by message.
@@ -338,6 +366,25 @@ INSERT INTO meta (name, value)
 VALUES ('logged_action', :last)
     ON CONFLICT (name) DO UPDATE
    SET value = excluded.value;
+
+-- name: schema_version
+SELECT user_version AS version FROM pragma_user_version;
+
+-- name: numbers_used
+-- How far the numbers of tables have come; readers of events go by them, so they are never given again.
+SELECT 'refusals' AS name, coalesce(max(refusal_id), 0) AS used FROM refusals
+ UNION ALL
+SELECT 'tries', coalesce(max(attempt_id), 0) FROM tries
+ UNION ALL
+SELECT 'happenings', coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'happenings';
+
+-- name: forget_numbers
+DELETE FROM sqlite_sequence WHERE name = 'happenings';
+
+-- name: continue_numbers
+-- The others go on from what is there.
+INSERT INTO sqlite_sequence (name, seq)
+SELECT 'happenings', :happenings WHERE :refusals >= 0 AND :tries >= 0;
 
 -- name: old_messages
 -- Messages decided before :before: nothing waits, and the last status is older.

@@ -206,7 +206,10 @@ CREATE TABLE workers (                  -- who is alive: limits are shared among
     pid        INTEGER NOT NULL,
     version    TEXT NOT NULL,
     started_at REAL NOT NULL,
-    seen_at    REAL NOT NULL
+    seen_at    REAL NOT NULL,       -- last sign of life; 0: it has stopped
+    stopped_at REAL,                -- when a worker with this number stopped
+    in_hand    INTEGER NOT NULL DEFAULT 0,  -- deliveries it has claimed
+    sessions   INTEGER NOT NULL DEFAULT 0   -- clients inside
 );
 
 CREATE TABLE view_columns (             -- what each column of each view means, for people and their tools

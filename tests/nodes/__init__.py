@@ -1,0 +1,1 @@
+"""Several nodes as one relay: real processes with addresses of their own, and one PostgreSQL."""
