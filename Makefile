@@ -3,7 +3,8 @@
 #
 #   make run      start the sandbox: no configuration, no mail leaves the machine
 #   make test     style, types, and every test; as root also those that mount file systems
-#   make bench    the race against Postfix, and what a long queue costs in memory (some minutes, on a quiet machine)
+#   make bench    the race against Postfix, what a long queue costs in memory, and nodes on PostgreSQL
+#                 (some minutes, on a quiet machine)
 #   make format   bring the sources into the style that `make test` asks for
 
 PYTHON ?= python3
@@ -30,6 +31,7 @@ bench: $(READY)
 	@.ci/missing --needed postfix:postfix smtp-source:postfix smtp-sink:postfix
 	$(BIN)/python -m bench.race $(RACE)
 	$(BIN)/python -m bench.memory $(MEMORY)
+	$(BIN)/python -m bench.nodes $(NODES)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

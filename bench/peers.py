@@ -143,6 +143,9 @@ hostname = "mailtrail.race.test"
 data_dir = "{directory}"
 workers = {workers}
 
+[database]
+url = "{database}"
+
 [submission]
 listen = ["127.0.0.1:{port}"]
 
@@ -159,7 +162,15 @@ class Mailtrail:
 
     name = "Mailtrail"
 
-    def __init__(self, directory: Path, routes: Mapping[str, int], *, workers: int = 2, delivery: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        routes: Mapping[str, int],
+        *,
+        workers: int = 2,
+        delivery: str = "",
+        database: str = "sqlite:///mailtrail.db",
+    ) -> None:
         self.port = free_port()
         self.database = directory / "data" / "mailtrail.db"
         self._log = directory / "mailtrail.log"
@@ -172,6 +183,7 @@ class Mailtrail:
                 port=self.port,
                 routes=", ".join(f'"{destination}" = "{LOOPBACK}:{port}"' for destination, port in routes.items()),
                 delivery=delivery,
+                database=database,
             )
         )
 
