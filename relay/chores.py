@@ -34,7 +34,7 @@ async def do_chores(config: Config, store: Store, log: Log) -> None:
             try:
                 await chores.look(time.monotonic())
             except StoreUnavailable as error:
-                log.warning(f"chores wait: {error}")
+                log.database_trouble("chores wait", error)
     finally:
         await chores.leave()
 

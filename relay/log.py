@@ -45,6 +45,8 @@ from relay.sink import Sink
 
 __all__ = ["Log", "Peer"]
 
+AGAIN = 60.0  # seconds until trouble that lasts is told again
+
 _OUTCOME = {
     Status.SENT: "sent",
     Status.DEFERRED: "deferred",
@@ -67,6 +69,7 @@ class Log:
         self._second = -1
         self._stamp = self._offset = ""
         self._tails: dict[str, str] = {}
+        self._told: dict[str, float] = {}  # what waits for the database, and when that was told
         as_json = settings.format == "json"
         main = Sink(settings.file, self._lost_as_json if as_json else self._lost_as_text, stream=stream)
         self._text = None if as_json else main
@@ -236,6 +239,13 @@ class Log:
     def warning(self, text: str, **fields: object) -> None:
         """The process itself: something is not as it should be, and mail still flows."""
         self._process("warning: ", text, fields)
+
+    def database_trouble(self, what_waits: str, why: BaseException) -> None:
+        """The database cannot be used and something waits for it: told once a minute, however often it is tried."""
+        now = self._clock()
+        if now >= self._told.get(what_waits, 0.0) + AGAIN:
+            self._told[what_waits] = now
+            self.warning(f"{what_waits}: {why}")
 
     def error(self, text: str, exc: BaseException | None = None, **fields: object) -> None:
         """Our own failure. Of `exc` the line has type, message and the innermost places, not the whole traceback."""

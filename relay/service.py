@@ -177,7 +177,7 @@ class _Presence:
                 if not self._dispatcher.know_workers(self.me.writer, await self._sign()):
                     pause = SIGN_OF_LIFE / 10
             except StoreUnavailable as error:
-                self._log.warning(f"cannot write to the database: {error}")
+                self._log.database_trouble("cannot give a sign of life", error)
             await asyncio.sleep(pause)
 
     async def _sign(self) -> list[int]:

@@ -264,3 +264,17 @@ def test_json_bears_the_names_of_the_views(tmp_path: Path) -> None:
         "credential": "billing-app",
     }
     assert record.items() >= expected.items()
+
+
+def test_trouble_with_the_database_that_lasts_is_told_once_a_minute(written: Written) -> None:
+    """However often something is tried in vain; each kind of waiting is told for itself."""
+    for _ in range(3):
+        written.log.database_trouble("chores wait", OSError("gone"))
+    written.log.database_trouble("cannot claim work", OSError("gone"))
+    assert [line.partition("warning: ")[2] for line in written.lines] == [
+        "chores wait: gone",
+        "cannot claim work: gone",
+    ]
+    written.clock.now += 60
+    written.log.database_trouble("chores wait", OSError("gone"))
+    assert len(written.lines) == 3

@@ -110,7 +110,7 @@ class Dispatcher:
                 await self._look()
                 away_since = 0.0
             except StoreUnavailable as error:
-                self._log.warning(f"cannot claim work, trying again: {error}")
+                self._log.database_trouble("cannot claim work, trying again", error)
                 away_since = away_since or time.monotonic()
             self._silence.forget_past()
             self._hand.forget_empty_lanes()
@@ -208,7 +208,7 @@ class Dispatcher:
                 # Most is gone before anybody could have changed his mind; unless told so, it is not asked about.
                 await self._let_go_of_stopped([w for w in self._hand.waiting if told or now - w.since > TICK])
             except StoreUnavailable as error:
-                self._log.warning(f"cannot renew {len(self._hand)} claims, trying again: {error}")
+                self._log.database_trouble("cannot renew claims, trying again", error)
 
     async def _renew(self, now: float) -> None:
         old = [work for work in self._hand if now - work.renewed > self._store.lease / 3]

@@ -107,7 +107,7 @@ class Settling:
                     yield content
                     return
             except StoreUnavailable as error:
-                self._log.warning(f"{message.queue_id}: cannot read its content for a notice, trying again: {error}")
+                self._log.database_trouble("cannot read a content for a notice, trying again", error)
             await asyncio.sleep(AGAIN)
 
     def _write(self, work: Work, settlement: Settlement) -> None:

@@ -21,6 +21,8 @@ class Proxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self._refusing = False
+        self._refused = 0
+        self._knocked = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
         self.port = 0
@@ -44,7 +46,13 @@ class Proxy:
     def refuse(self) -> None:
         """Whoever is connected, or connects, is cut off."""
         self._refusing = True
+        self._refused = 0
         self._reset()
+
+    async def refused(self, count: int) -> None:
+        """Until so many connections have been refused since `refuse`."""
+        async with self._knocked:
+            await self._knocked.wait_for(lambda: self._refused >= count)
 
     def mend(self) -> None:
         """As before."""
@@ -61,6 +69,9 @@ class Proxy:
         self._tasks.add(task)
         if self._refusing:
             writer.transport.abort()
+            async with self._knocked:
+                self._refused += 1
+                self._knocked.notify_all()
         else:
             try:
                 await self._connect(reader, writer)
