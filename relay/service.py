@@ -111,10 +111,12 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
         next_hops = NextHops(resolver, config, listeners=config.submission.listen + config.submission.listen_tls)
         stack.push_async_callback(next_hops.close)
         client = Client(config.hostname, config.delivery.timeouts)
-        carrier = Carrier(client, next_hops, contents, sandbox=config.sandbox)
+        # One clock for everything that is kept: the database's, so that the nodes' own may differ.
+        clock = store.engine.now
+        carrier = Carrier(client, next_hops, contents, sandbox=config.sandbox, clock=clock)
         dispatcher = Dispatcher(config, store, carrier, contents, log, queue_ids)
         presence = _Presence(me, store, dispatcher, queue_ids, log)
-        submission = Submission(store, config, log, queue_ids, dispatcher)
+        submission = Submission(store, config, log, queue_ids, dispatcher, clock)
 
         async with asyncio.TaskGroup() as tasks:
             running = [

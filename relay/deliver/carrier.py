@@ -7,7 +7,7 @@ raised but our own mistakes. It does not settle: that is the dispatcher's.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from relay.compose.render import render
@@ -37,9 +37,10 @@ class Carried:
 class _Try:
     """The state of one attempt while it is made."""
 
-    def __init__(self, delivery: Delivery, in_hand_since: float) -> None:
+    def __init__(self, delivery: Delivery, in_hand_since: float, clock: Callable[[], float]) -> None:
         self.delivery = delivery
-        self.started_at = time.time()
+        self._clock = clock
+        self.started_at = clock()
         self.ms_queue = max(0, int((self.started_at - in_hand_since) * 1000))
         self.ms_dns: int | None = None
         self.conversation = Conversation()
@@ -51,7 +52,7 @@ class _Try:
         replied = isinstance(self.exchange, Failure) and self.exchange.reply is not None
         return Attempt(
             started_at=self.started_at,
-            finished_at=time.time(),
+            finished_at=self._clock(),
             mx_host=hop.host if hop else None,
             mx_ip=hop.ip if hop else None,
             mx_port=hop.port if hop else None,
@@ -68,9 +69,18 @@ class _Try:
 
 
 class Carrier:
-    """Makes attempts; one per worker."""
+    """Makes attempts; one per worker. `clock` gives Unix seconds."""
 
-    def __init__(self, client: Client, next_hops: NextHops, contents: Contents, *, sandbox: bool) -> None:
+    def __init__(
+        self,
+        client: Client,
+        next_hops: NextHops,
+        contents: Contents,
+        *,
+        sandbox: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._client = client
         self._next_hops = next_hops
         self._contents = contents
@@ -78,7 +88,7 @@ class Carrier:
 
     async def carry(self, delivery: Delivery, in_hand_since: float, kept: Connection | None, lane: str) -> Carried:
         """Try `delivery` of that lane once, over `kept` if that still works."""
-        this = _Try(delivery, in_hand_since)
+        this = _Try(delivery, in_hand_since, self._clock)
         async with self._contents.borrow(delivery.message.queue_id, delivery.message.size, lane) as content:
             if content is None:
                 return Carried(this.made(), _CONTENT_GONE, kept)

@@ -79,7 +79,7 @@ class Dispatcher:
         """Take what was reserved, now that it is safe."""
         self._hand.unreserve(len(accepted.deliveries))
         self._contents.keep(accepted.message.queue_id, accepted.content, len(accepted.deliveries))
-        self._hand.take(accepted.deliveries)
+        self._hand.take(accepted.deliveries, self._store.engine.now())
 
     # Claiming.
 
@@ -147,7 +147,7 @@ class Dispatcher:
                     await self._store.release(claimed)
                     return
                 await self._fetch(claimed)
-                self._hand.take(claimed)
+                self._hand.take(claimed, self._store.engine.now())
             self._hand.backlog |= len(room) < len(due)
             busy.update(due)
             if len(due) < AT_ONCE or free < 4:
@@ -172,7 +172,7 @@ class Dispatcher:
             raise
         except Exception as error:
             # Our own mistake must cost no mail: the delivery is deferred, and the log says why.
-            now = time.time()
+            now = self._store.engine.now()
             if isinstance(error, StoreUnavailable):
                 self._log.warning(f"{delivery.message.queue_id}: cannot read its content: {error}")
                 carried = Carried(Attempt(now, now), _UNREADABLE, None)
@@ -190,7 +190,7 @@ class Dispatcher:
         """What waits for a silent destination is settled untried."""
         lane = self._hand.lane(destination)
         for work in lane.take({work for work in lane.waiting if work.delivery.destination == destination}):
-            now = time.time()
+            now = self._store.engine.now()
             self._contents.forget(work.delivery.message.queue_id)
             await self._settling.settle(work, Carried(Attempt(now, now), suspended, None))
 
@@ -201,7 +201,7 @@ class Dispatcher:
         while True:
             told = await _set_within(self._told_to_stop, TICK)
             self._told_to_stop.clear()
-            now = time.time()
+            now = self._store.engine.now()
             try:
                 await self._renew(now)
                 await self._record_spooled(now)

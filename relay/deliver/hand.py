@@ -77,9 +77,8 @@ class Hand:
 
     # What is in it.
 
-    def take(self, deliveries: Iterable[Delivery]) -> None:
-        """These are claimed: each to its lane."""
-        now = time.time()
+    def take(self, deliveries: Iterable[Delivery], now: float) -> None:
+        """These are claimed `now` (Unix seconds): each to its lane."""
         for delivery in deliveries:
             work = Work(delivery, now, now, spooled=delivery.status is not Status.CREATING)
             self._works[delivery.message.queue_id, delivery.number] = work

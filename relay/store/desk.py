@@ -5,7 +5,6 @@ notices within its next look. Big verbs go in steps of `STEP` deliveries, each i
 commit, so that they hold nobody up and can be stopped at any point.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -201,7 +200,7 @@ class Desk(Credentials):
 
     async def status(self) -> dict[str, Any]:
         """What a person asks first: what waits, what happened in the last hour, what was sent last."""
-        hour_ago = time.time() - 3600
+        hour_ago = self.engine.now() - 3600
         _, waiting = await self.engine.query(
             "SELECT status, count(*) AS n, max(age_s) AS oldest_s FROM queue_now GROUP BY status",
             {},

@@ -58,12 +58,12 @@ async def test_what_is_reserved_is_not_given_twice() -> None:
 async def test_what_found_no_room_is_looked_for_when_there_is_some() -> None:
     """With a backlog, half a lane of room is a reason to look; without, nobody looks."""
     mine = hand(max_in_hand=10_000)
-    mine.take(deliveries("x.test"))
+    mine.take(deliveries("x.test"), 0.0)
     (work,) = mine
     mine.drop(work)
     assert not mine.look.is_set()
     assert not mine.reserve({"x.test": WAITING_PER_CONNECTION + 2})
-    mine.take(deliveries("x.test"))
+    mine.take(deliveries("x.test"), 0.0)
     (work,) = mine
     mine.drop(work)
     assert mine.look.is_set()
@@ -74,9 +74,9 @@ async def test_an_attempt_that_ends_late_drops_only_itself() -> None:
     """The next attempt at the same delivery is in hand by then, and stays."""
     mine = hand()
     both = deliveries("x.test")
-    mine.take(both)
+    mine.take(both, 0.0)
     (first,) = mine
-    mine.take(both)
+    mine.take(both, 0.0)
     mine.drop(first)
     (second,) = mine
     assert second is not first
@@ -89,7 +89,7 @@ async def test_a_lane_that_others_carry_gives_up_what_waits() -> None:
     """A worker without a share of a destination's connections keeps nothing that waits for them."""
     name = next(f"{n}.test" for n in range(100) if share(1, f"{n}.test", 0, [0, 1]) == 0)
     mine = hand()
-    mine.take(deliveries(name))
+    mine.take(deliveries(name), 0.0)
     assert [work.delivery.destination for work in mine.know_workers(0, [0, 1])] == [name]
     assert mine.waiting == [] and len(mine) == 1
     await mine.close(0.0)
