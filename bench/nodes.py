@@ -25,6 +25,7 @@ from bench.load import Load, Sink, scratch, send, wait_until
 from bench.peers import Mailtrail, Postfix
 from bench.race import RESULTS, machine
 from relay.config import Config
+from relay.deliver.dispatcher import BATCH
 from relay.store import migrate, open_store
 from tests.parts.postgres import Server, fresh
 
@@ -65,7 +66,7 @@ def run(nodes: Sequence[Mailtrail | Postfix], sink: Sink, load: Load) -> float:
 
 
 async def claims(url: str, server: Server, waiting: int) -> list[float]:
-    """Milliseconds of each claim of 500 with so many deliveries waiting for one destination."""
+    """Milliseconds of each claim of BATCH with so many deliveries waiting for one destination."""
     config = Config("bench.test", database_url=url, data_dir=Path(tempfile.gettempdir()))
     migrate(config)
     for statement in _FILL.format(waiting=waiting).split(";\n"):
@@ -75,9 +76,9 @@ async def claims(url: str, server: Server, waiting: int) -> list[float]:
         took = []
         for _ in range(20):
             start = time.perf_counter()
-            claimed = await store.claim({"slow.test": 500})
+            claimed = await store.claim({"slow.test": BATCH})
             took.append(1000 * (time.perf_counter() - start))
-            assert len(claimed) == 500
+            assert len(claimed) == BATCH
         return took
     finally:
         await store.close()
@@ -103,7 +104,7 @@ SELECT lpad(n::text, 12, '0'), 0, 'u@slow.test', 'to', 'slow.test', '', 'deferre
        extract(epoch FROM now()) - 5, 1, 0
   FROM generate_series(1, {waiting}) AS n;
 INSERT INTO queues (destination, next_at) VALUES ('slow.test', 0);
-ANALYZE"""
+VACUUM ANALYZE"""
 
 
 def main() -> None:
@@ -156,7 +157,7 @@ def main() -> None:
     parts = ", ".join(f"{name} {size}" for name, size in sorted(octets.items(), key=lambda part: -part[1]))
     print(f"{sum(octets.values())} octets on disk for a delivery: {parts}")
     worst = f"median {statistics.median(took):.1f} ms, worst {max(took):.1f} ms"
-    print(f"a claim of 500 among {options.waiting:,} waiting: {worst}")
+    print(f"a claim of {BATCH} among {options.waiting:,} waiting: {worst}")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "nodes.json").write_text(json.dumps({"machine": facts, "rates": rates, "claims_ms": took}, indent=1))
 

@@ -31,7 +31,8 @@ from relay.store import Accepted, Store, StoreUnavailable
 BACK = 3.0  # seconds after a long absence of the store in which outcomes are written, and nothing is claimed
 LOOK = 0.5  # seconds between two looks for due work that nobody announced
 TICK = 0.5  # seconds between two rounds of renewing and marking
-AT_ONCE = 500  # destinations looked at in one go
+AT_ONCE = 100  # destinations looked at in one go
+BATCH = 250  # deliveries of one destination claimed in one go: transactions stay short
 SMALL = 32 * 1024  # octets; contents up to this are read with their claim
 
 _INTERNAL = Verdict(
@@ -138,7 +139,7 @@ class Dispatcher:
         self._hand.backlog = bool(busy)
         while True:
             due = await self._store.due(busy=busy, limit=AT_ONCE)
-            room = self._hand.room(due)
+            room = {destination: min(count, BATCH) for destination, count in self._hand.room(due).items()}
             free = self._hand.free - sum(room.values())
             if room:
                 claimed = await self._store.claim(room)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -52,7 +53,7 @@ def message_from(row: Row) -> Message:
     return Message(
         queue_id=row["queue_id"],
         received_at=row["received_at"],
-        reverse_path=parse_address(row["reverse_path"]) if row["reverse_path"] else None,
+        reverse_path=address_from(row["reverse_path"]) if row["reverse_path"] else None,
         size=row["size"],
         sender=row["sender"],
         subject=row["subject"],
@@ -102,8 +103,9 @@ def delivery_from(row: Row, message: Message) -> Delivery:
     )
 
 
+@lru_cache(maxsize=4096)
 def address_from(text: str) -> Address:
-    """An address as we wrote it ourselves."""
+    """An address as we wrote it ourselves; the same ones come again and again."""
     return parse_address(text)
 
 
