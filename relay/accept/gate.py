@@ -3,12 +3,13 @@
 Decides at the door only; what is said inside is the session's business.
 """
 
+import asyncio
 import ipaddress
 import ssl
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from relay.accept import texts
 from relay.accept.body import Budget
@@ -18,8 +19,20 @@ from relay.address import Address
 from relay.config import Config
 from relay.log import Peer
 
-if TYPE_CHECKING:
-    from relay.accept.conversation import Conversation
+
+class Guest(Protocol):
+    """A session, as those see it who let it in and out."""
+
+    task: asyncio.Task[None] | None
+
+    def recheck(self) -> None:
+        """What was learned about the client may have changed."""
+
+    def stop(self, chance: float) -> None:
+        """End soon; who has just come may still send a message within `chance` seconds."""
+
+    def abort(self) -> None:
+        """End now."""
 
 
 class SessionLog(Protocol):
@@ -83,7 +96,7 @@ class Gate:
         self.refusals = Refusals(store, log)
         self.certificate = certificate
         self.budget = Budget(config.submission.memory)
-        self.sessions: set[Conversation] = set()
+        self.sessions: set[Guest] = set()
         self._clients: Counter[str] = Counter()
         networks = [ipaddress.ip_network(network) for network in config.submission.trusted_networks]
 
@@ -94,7 +107,7 @@ class Gate:
 
         self.trusts = trusts
 
-    def enter(self, session: "Conversation", ip: str) -> Refused | None:
+    def enter(self, session: Guest, ip: str) -> Refused | None:
         """Let a session in, or say why not. Whoever was let in must `leave`."""
         if len(self.sessions) >= self.settings.max_sessions:
             return Refused(texts.TOO_MANY_SESSIONS, {"limit": self.settings.max_sessions})
@@ -104,7 +117,7 @@ class Gate:
         self._clients[ip] += 1
         return None
 
-    def leave(self, session: "Conversation", ip: str) -> None:
+    def leave(self, session: Guest, ip: str) -> None:
         """The session is over."""
         self.sessions.discard(session)
         self._clients[ip] -= 1

@@ -9,15 +9,14 @@ import argparse
 import re
 from collections.abc import Coroutine
 
-from relay.cli import wording
+from relay.cli import refused, rules, wording
 from relay.cli.arguments import Parser, outputs, wants_json
-from relay.cli.failures import NothingMatched, Usage
+from relay.cli.failures import Usage
 from relay.cli.screen import Screen
 from relay.reply import Reply
 
 _REPLY_LINE = re.compile(r"\s*([2-5]\d\d)(?:[ -]|$)(.*)")
 _ENHANCED_CODE = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?: .*)?", re.DOTALL)  # RFC 3463 2, as bounces quote it
-_FIELD = re.compile(r"\{(\w+)\}")
 _RULE = re.compile(r"[Rr]\d{4}")
 _REFERENCE = re.compile(r"[0-9a-z]{6}")
 STEPS = ("connect", "ehlo", "mail", "rcpt", "data", "dot")
@@ -88,12 +87,10 @@ def explain(args: argparse.Namespace, screen: Screen) -> "int | Coroutine[None, 
     """`explain`."""
     text = " ".join(args.what).strip()
     if _RULE.fullmatch(text):
-        return _rule(args, screen, text.upper())
+        return rules.show(args, screen, text.upper())
     if found := parse_reply(text):
         return _reply(args, screen, found)
     if _REFERENCE.fullmatch(text.lower()):
-        from relay.cli import refused
-
         args.ref = text
         return refused.show(args, screen)
     raise Usage(
@@ -143,42 +140,3 @@ def _reply(args: argparse.Namespace, screen: Screen, reply: Reply) -> int:
     screen.line(f"  We do   {WE_DO[verdict.status]}{wait}")
     screen.line(f"  You do  {you_do}")
     return 0
-
-
-def _rule(args: argparse.Namespace, screen: Screen, number: str) -> int:
-    from relay.accept.texts import RULES
-
-    rule = next((rule for rule in RULES if rule.number == number), None)
-    if rule is None:
-        known = ", ".join(sorted(rule.number for rule in RULES))
-        raise NothingMatched(f"there is no rule {number}", f"rules: {known}")
-    if wants_json(args):
-        body = {
-            "rule": rule.number,
-            "code": rule.code,
-            "dsn": rule.enhanced,
-            "cause": _readable(rule.cause),
-            "fix": _readable(rule.fix) or None,
-        }
-        screen.json("explain", body, args.json or "")
-        return 0
-    screen.line(f"{rule.number} is a refusal of this relay: {rule.code} {rule.enhanced}")
-    screen.line(f"  Cause   {_readable(rule.cause)}")
-    if rule.fix:
-        screen.line(f"  Fix     {_readable(rule.fix)}")
-    later = 400 <= rule.code < 500
-    screen.line(f"  Client  {'may try again later' if later else 'must not try the same again'}")
-    return 0
-
-
-def meaning_of_rule(number: str) -> str | None:
-    """One line about a rule of ours."""
-    from relay.accept.texts import RULES
-
-    rule = next((rule for rule in RULES if rule.number == number), None)
-    return None if rule is None else _readable(rule.cause + (f". Fix: {rule.fix}" if rule.fix else ""))
-
-
-def _readable(template: str) -> str:
-    """The text of a rule for people: what each refusal fills in stands in capitals, as in a command's usage."""
-    return _FIELD.sub(lambda field: field[1].upper(), template)

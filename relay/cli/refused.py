@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from relay.cli import wording
+from relay.cli import rules, wording
 from relay.cli.arguments import Parser, outputs, wants_json
 from relay.cli.database import opened
 from relay.cli.failures import NothingMatched
@@ -75,8 +75,6 @@ async def _each(rows: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
 
 async def show(args: argparse.Namespace, screen: Screen) -> int:
     """`refused show`."""
-    from relay.cli.explain import meaning_of_rule
-
     async with opened(args) as store:
         found = await store.refusals(ref=args.ref.lower(), limit=10)
     if not found:
@@ -89,6 +87,6 @@ async def show(args: argparse.Namespace, screen: Screen) -> int:
         screen.line(f"{row['ref']}   {row['at']}   {row['client_ip']}   at {row['stage']}{login}")
         screen.line(f"  from   {plain(row['mail_from']) or '-'}   to   {plain(row['rcpt_to']) or '-'}")
         screen.line(f"  reply  {plain(row['text'])}")
-        if meaning := meaning_of_rule(row["rule"]):
+        if meaning := rules.meaning(row["rule"]):
             screen.line(f"  rule   {row['rule']}: {meaning}")
     return 0
