@@ -146,29 +146,40 @@ def _statements(writes: list[Write]) -> list[Statement]:
 
     statements = []
 
-    def run(name: str, rows: Rows, expect: int | None = None, **more: Any) -> None:
+    def run(name: str, rows: Rows, expect: int | None = None) -> None:
         if rows:
-            statements.append(Statement(name, {"rows": to_json(rows)} | more, expect))
+            statements.append(Statement(name, {"rows": to_json(rows)}, expect))
 
-    run("lock_deliveries", changed)
-    run("count_statuses", changed, sign=-1)
-    run("count_domains", changed, sign=-1)
+    def count(named: str, sign: int) -> None:
+        statements.append(Statement("count_statuses", {"rows": named, "sign": sign}))
+        statements.append(Statement("count_domains", {"rows": named, "sign": sign}))
+
+    if changed:
+        before = _names(changed)
+        statements.append(Statement("lock_deliveries", {"rows": before}))
+        count(before, -1)
     run("settle_deliveries", settled, expect=len(settled))
     run("spool_deliveries", merged.get("spool_deliveries", []))
     run("accept_messages", merged.get("accept_messages", []))
     statements.extend(_contents(writes))
     run("accept_deliveries", merged.get("accept_deliveries", []))
-    run("count_statuses", moved, sign=1)
-    run("count_domains", moved, sign=1)
+    if moved:
+        count(_names(moved), 1)
     run("add_attempts", merged.get("add_attempts", []))
     run("add_events", merged.get("add_events", []))
     run("add_work", _earliest(merged.get("add_work", [])))
     run("add_refusals", merged.get("add_refusals", []))
     run("drop_contents", merged.get("drop_contents", []))
-    run("finished_messages", settled)
+    if settled:
+        statements.append(Statement("finished_messages", {"rows": _names(settled)}))
     for write in writes:
         statements.extend(write.own)
     return statements
+
+
+def _names(rows: Rows) -> str:
+    """Which deliveries these are, and no more: several statements only need to know that."""
+    return to_json([{"queue_id": row["queue_id"], "number": row["number"]} for row in rows])
 
 
 def _earliest(work: Rows) -> Rows:
