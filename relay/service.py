@@ -39,9 +39,11 @@ from relay.lifeline import Lifeline
 from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.store import Store, StoreAway, StoreUnavailable, migrate, open_store, settle_down
-from relay.store.chores import Worker
+from relay.store.chores import ALIVE, Peer, Worker
 
 SIGN_OF_LIFE = 3.0  # seconds between two
+SOON = 0.1  # seconds between two while somebody waits for the other
+PATIENCE = 30.0  # seconds for which a newcomer waits for attempts that are being made with what is its share now
 AGAIN = 1.0  # seconds between two tries to open a database that is away
 # Seconds after which the loop lets the database's thread go on. Each statement of a transaction waits for that; with
 # Python's 5 ms a worker made 15 % less.
@@ -165,7 +167,11 @@ async def _joined(config: Config) -> tuple[Store, Worker]:
 
 
 class _Presence:
-    """Signs of life in the database, and what they tell of the others."""
+    """Signs of life in the database, and what they tell of the others.
+
+    Limits hold while workers come: a newcomer uses nothing of them until all others know of it, which they say as
+    soon as they have no more connections than is left to them. One that was silent for too long comes anew.
+    """
 
     def __init__(self, me: Worker, store: Store, dispatcher: Dispatcher, queue_ids: QueueIds, log: Log) -> None:
         self.me = me
@@ -174,25 +180,60 @@ class _Presence:
         self._dispatcher = dispatcher
         self._queue_ids = queue_ids
         self._log = log
+        self._signed = time.monotonic()
+        self._joined = 0  # as the how many-th; another number if it was silent for too long
+        self._welcome = False
+        self._known = 0  # up to which one all are known, as the others were told
+        self._patience = (0, 0.0)  # until when (monotonic seconds) the newest of all waits for what is being tried
 
     async def keep(self) -> None:
         """Until cancelled."""
         while True:
             pause = SIGN_OF_LIFE
+            self._dispatcher.others.clear()
             try:
-                if not self._dispatcher.know_workers(self.me.writer, await self._sign()):
-                    pause = SIGN_OF_LIFE / 10
+                if not await self._meet():
+                    pause = SOON
             except StoreUnavailable as error:
                 self._log.database_trouble("cannot give a sign of life", error)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._dispatcher.others.wait()
 
-    async def _sign(self) -> list[int]:
-        """The numbers of all living workers; with a new one of ours if another worker has the old one now."""
+    async def _meet(self) -> bool:
+        """Sign, share the limits with whoever lives, and tell them. False: somebody waits for somebody."""
+        alive = await self._sign()
+        (mine,) = [peer for peer in alive if peer.writer == self.me.writer]
+        if mine.joined != self._joined:
+            self._joined, self._known, self._welcome = mine.joined, mine.knows, False
+        known = all(peer.knows >= mine.joined or peer.silent for peer in alive if peer is not mine)
+        self._welcome = self._welcome or known
+        numbers = [peer.writer for peer in alive]
+        gathered = self._dispatcher.know_workers(self.me.writer, numbers, welcome=self._welcome)
+        newest = max(peer.joined for peer in alive)
+        made_room = self._made_room(newest)
+        if made_room and newest != self._known:
+            await self._store.knows(self.me, newest)
+            self._known = newest
+        return gathered and self._welcome and made_room
+
+    def _made_room(self, newest: int) -> bool:
+        """Has nobody here more than is left beside the newest of all, or too long a time to wait for?"""
+        if self._patience[0] != newest:
+            self._patience = newest, time.monotonic() + PATIENCE
+        return self._dispatcher.made_room or time.monotonic() > self._patience[1]
+
+    async def _sign(self) -> list[Peer]:
+        """All living workers; ours has a new number if another worker has the old one now."""
         sessions = self.server.sessions if self.server else 0
-        while not (alive := await self._store.alive(self.me, in_hand=self._dispatcher.in_hand, sessions=sessions)):
+        again = time.monotonic() - self._signed > ALIVE - SIGN_OF_LIFE
+        while not (
+            alive := await self._store.alive(self.me, in_hand=self._dispatcher.in_hand, sessions=sessions, again=again)
+        ):
             before, self.me = self.me, await self._store.join()
             self._queue_ids.belong_to(self.me.writer)
             self._log.warning(
                 f"silent for too long: worker {before.writer} is another one now, this is {self.me.writer}"
             )
+        self._signed = time.monotonic()
         return alive

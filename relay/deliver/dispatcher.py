@@ -33,6 +33,7 @@ LOOK = 0.5  # seconds between two looks for due work that nobody announced
 TICK = 0.5  # seconds between two rounds of renewing and marking
 AT_ONCE = 100  # destinations looked at in one go
 BATCH = 250  # deliveries of one destination claimed in one go: transactions stay short
+A_LINE = 50  # queue ids in one line of the log
 SMALL = 32 * 1024  # octets; contents up to this are read with their claim
 
 _INTERNAL = Verdict(
@@ -59,6 +60,7 @@ class Dispatcher:
         self._silence = Silence(store, first=config.delivery.retry[0], clock=store.engine.now)
         self._giving_back: set[asyncio.Task[None]] = set()
         self._told_to_stop = asyncio.Event()  # a person has held or cancelled something
+        self.others = asyncio.Event()  # a worker has come or gone
         self._stopping = False
 
     # The courier of what was just accepted.
@@ -84,13 +86,21 @@ class Dispatcher:
 
     # Claiming.
 
-    def know_workers(self, me: int, alive: Sequence[int]) -> bool:
-        """Who shares the limits with us. False: not all of our brothers have signed yet; ask again soon."""
-        if lost := self._hand.know_workers(me, alive):
+    def know_workers(self, me: int, alive: Sequence[int], *, welcome: bool = True) -> bool:
+        """Who shares the limits with us, and whether they have made room for us (see `Hand.know_workers`).
+
+        False: not all of our brothers have signed yet; ask again soon.
+        """
+        if lost := self._hand.know_workers(me, alive, welcome=welcome):
             task = asyncio.create_task(self._give_back(lost), name="giving back")
             self._giving_back.add(task)
             task.add_done_callback(self._giving_back.discard)
         return self._hand.gathered
+
+    @property
+    def made_room(self) -> bool:
+        """Has nobody more connections than is our share of what we were told last?"""
+        return self._hand.made_room
 
     @property
     def in_hand(self) -> int:
@@ -132,6 +142,8 @@ class Dispatcher:
             self._hand.look.set()
         if topic in ("stop", ""):
             self._told_to_stop.set()
+        if topic in ("workers", ""):
+            self.others.set()
 
     async def _look(self) -> None:
         # Destinations without room are left out of the question, so that they hide nobody behind them.
@@ -236,13 +248,29 @@ class Dispatcher:
             self._hand.drop(work)
 
     async def stop(self, grace: float) -> None:
-        """Claim no more, give back what waits, finish what is being tried within `grace` seconds."""
+        """Claim no more, give back what waits, finish what is being tried within `grace` seconds.
+
+        Outcomes that cannot be written are kept until then, should the store come back; those that are lost are told.
+        """
+        deadline = time.monotonic() + grace
         self._stopping = True
         self._hand.look.set()
         await self._give_back(self._hand.take_out(set(self._hand.waiting)))
         await self._hand.close(grace)
         await self._store.flush()  # outcomes that are being written
-        await self._give_back(list(self._hand))
+        unwritten = await self._settling.finish(max(0.0, deadline - time.monotonic()))
+        await self._give_back([work for work in self._hand if work not in unwritten])
+        self._tell_of_lost(sorted(work.delivery.message.queue_id for work in unwritten))
+
+    def _tell_of_lost(self, queue_ids: Sequence[str]) -> None:
+        if queue_ids:
+            self._log.warning(
+                "the database stays away: what came of these attempts is lost, "
+                "and they are made again when their claims end",
+                attempts=len(queue_ids),
+            )
+        for start in range(0, len(queue_ids), A_LINE):
+            self._log.warning(f"to be tried again: {' '.join(queue_ids[start : start + A_LINE])}")
 
     async def _give_back(self, works: Sequence[Work]) -> None:
         if not works:
@@ -250,7 +278,9 @@ class Dispatcher:
         try:
             await self._store.release([work.delivery for work in works])
         except StoreUnavailable:
-            return  # their leases end by themselves
+            if self._stopping:
+                return  # asked again at the end
+            # Not kept, or they would be renewed for ever: their leases end by themselves.
         for work in works:
             self._contents.forget(work.delivery.message.queue_id)
             self._hand.drop(work)

@@ -31,6 +31,7 @@ class Hand:
         self._reserved = 0
         self._me = -1
         self._alive: Sequence[int] = ()
+        self._welcome = False  # have all others made room for us?
         self._expected = config.workers or os.cpu_count() or 1  # workers, until they are known; then 0
         self._started = time.monotonic()
         self.look = asyncio.Event()  # for due work, now
@@ -126,14 +127,19 @@ class Hand:
             )
         return lane
 
-    def know_workers(self, me: int, alive: Sequence[int]) -> list[Work]:
-        """Who shares the limits with us; what waits in lanes that others carry from now on, taken out of them."""
+    def know_workers(self, me: int, alive: Sequence[int], *, welcome: bool = True) -> list[Work]:
+        """Who shares the limits with us, and whether all of them have made room for us: until then nothing is ours.
+
+        Returns what waits in lanes that others carry from now on, taken out of them.
+        """
         if time.monotonic() - self._started > GATHERING or len(alive) >= self._expected:
             self._expected = 0
-        self._me, self._alive = me, list(alive)
+        if welcome and not self._welcome and self.backlog:
+            self.look.set()
+        self._me, self._alive, self._welcome = me, list(alive), welcome
         lost = []
         for lane in self._lanes.values():
-            lane.connections = self._share(lane.name)
+            lane.limit(self._share(lane.name))
             if lane.connections == 0:
                 lost.extend(lane.take(set(lane.waiting)))
         return lost
@@ -143,7 +149,14 @@ class Hand:
         """Have all workers of this start signed, or had the time to?"""
         return not self._expected
 
+    @property
+    def made_room(self) -> bool:
+        """Has no lane more connections than its share?"""
+        return all(lane.within for lane in self._lanes.values())
+
     def _share(self, name: str) -> int:
+        if not self._welcome:
+            return 0
         limit = self._settings.connections_per_destination
         return share(limit, name, self._me, self._alive, expected=self._expected)
 

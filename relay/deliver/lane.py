@@ -53,6 +53,20 @@ class Lane:
         """Nothing waits and nobody works."""
         return not self._waiting and not self._carriers
 
+    @property
+    def within(self) -> bool:
+        """Are there no more connections than its share, which may have become smaller?"""
+        return len(self._carriers) <= self.connections
+
+    def limit(self, connections: int) -> None:
+        """Its share is another one now: idle connections beyond it end, busy ones after what they carry."""
+        self.connections = connections
+        for idle in self._idle[: max(0, len(self._carriers) - connections)]:
+            if not idle.done():
+                idle.set_result(None)
+        for _ in range(min(len(self._waiting), connections - len(self._carriers))):
+            self._start_carrier()
+
     def add(self, work: Work) -> None:
         """Give it to whoever is idle, to a new connection, or to the end of the queue."""
         while self._idle:
@@ -114,7 +128,7 @@ class Lane:
     async def _next(self, connection: Connection | None) -> Work | None:
         if self._waiting and len(self._carriers) <= self.connections:
             return self._waiting.popleft()
-        if self._closing or connection is None:
+        if self._closing or connection is None or not self.within:
             return None
         loop = asyncio.get_running_loop()
         idle: asyncio.Future[Work | None] = loop.create_future()

@@ -5,6 +5,9 @@ limit, and what cannot be divided goes to those whom the destination's name pick
 that all agree without a word. A limit smaller than the number of workers leaves some
 with nothing: for that destination they only accept. While a start goes on and not all of
 the `expected` are known, each takes what is its share for certain. Pure.
+
+A limit holds at every instant because a share only becomes smaller when others come, and
+whoever comes takes none before all others know of it and have made room (`relay/service.py`).
 """
 
 import zlib

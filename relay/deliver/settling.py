@@ -10,7 +10,7 @@ It does not try, and it does not judge: the verdict comes with the attempt.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from relay.compose.dsn import Kind, notice, should_notify
@@ -43,10 +43,22 @@ class Settling:
         self._log = log
         self._queue_ids = queue_ids
         self._hand = hand
+        self._unwritten: set[Work] = set()
+        self._all_written = asyncio.Event()
+        self._all_written.set()
 
     async def settle(self, work: Work, carried: Carried) -> None:
         """Decide what follows, and have it written soon. Waits only for content that a notice brings back."""
+        self._unwritten.add(work)
+        self._all_written.clear()
         self._write(work, await self._conclude(work, carried))
+
+    async def finish(self, grace: float) -> set[Work]:
+        """Wait until every outcome is written, at most `grace` seconds long: those of which it is not."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._all_written.wait()
+        return set(self._unwritten)
 
     async def _conclude(self, work: Work, carried: Carried) -> Settlement:
         delivery, attempt, verdict = work.delivery, carried.attempt, carried.verdict
@@ -128,6 +140,9 @@ class Settling:
             self._write_again(work, settlement)
             return
         self._hand.drop(work)
+        self._unwritten.discard(work)
+        if not self._unwritten:
+            self._all_written.set()
         if settled.late:
             self._log.warning(f"{message.queue_id}: a late answer to a lapsed claim changes nothing: {verdict.reason}")
             return

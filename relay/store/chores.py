@@ -22,6 +22,8 @@ from relay.store.rows import to_json
 STEP = 200
 ALIVE = 10.0  # seconds without a sign of life until a worker counts as gone
 
+_TOLD = Statement("tell", {"topic": "workers"})
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -31,6 +33,35 @@ class Worker:
     host: str
     pid: int
     started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A worker that lives, as all see it: the how many-th that `joined`, and up to which one it `knows` all.
+
+    Whoever knows of a worker has made room for it in every limit.
+    """
+
+    writer: int
+    host: str
+    pid: int
+    joined: int
+    knows: int
+
+    @property
+    def silent(self) -> bool:
+        """Will it never say what it knows? It is of schema 1, or gone, though its last sign of life is young."""
+        if not self.joined:
+            return True
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:  # somebody else's, and there
+            return False
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +85,33 @@ class Chores(Desk):
         return bool(taken)
 
     async def join(self) -> Worker:
-        """This worker begins: the smallest number that no living one has, on any node, is its own."""
+        """This worker begins: the smallest number that no living one has, on any node, is its own. All others hear."""
         for _ in range(WRITERS):
             now = self.engine.now()
             who: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
             params = who | {"version": __version__, "now": now, "since": now - ALIVE, "last": WRITERS - 1}
-            (joined,) = await self._write(own=[Statement("join_workers", params)])
+            # Told first: whoever tells waits for others that do, so that workers join one after the other.
+            _, joined = await self._write(own=[_TOLD, Statement("join_workers", params)])
             if joined:
                 return Worker(joined[0]["writer"], **who, started_at=now)
         raise StoreUnavailable(f"{WRITERS} workers live already: no number is left for another one")
 
-    async def alive(self, worker: Worker, *, in_hand: int = 0, sessions: int = 0) -> list[int]:
-        """Say that it lives, and how much it has to do: the numbers of all that do.
+    async def alive(self, worker: Worker, *, in_hand: int = 0, sessions: int = 0, again: bool = False) -> list[Peer]:
+        """Say that it lives, and how much it has to do: all that do. `again`: it may have been silent for too long.
 
         None at all: it was silent for so long that its own number is another worker's now.
         """
         now = self.engine.now()
-        load = {"now": now, "in_hand": in_hand, "sessions": sessions}
-        (here,) = await self._write(own=[Statement("worker_alive", asdict(worker) | load)])
+        load = {"now": now, "since": now - ALIVE, "in_hand": in_hand, "sessions": sessions}
+        told = [_TOLD] if again else []
+        *_, here = await self._write(own=[*told, Statement("worker_alive", asdict(worker) | load)])
         if not here:
             return []
-        return [row["writer"] for row in await self.engine.read("live_workers", {"since": now - ALIVE})]
+        return [Peer(**row) for row in await self.engine.read("peers", {"since": now - ALIVE})]
+
+    async def knows(self, worker: Worker, joined: int) -> None:
+        """It has made room for all up to the one that `joined` as that."""
+        await self._write(own=[Statement("worker_knows", asdict(worker) | {"knows": joined})])
 
     async def workers(self) -> list[dict[str, Any]]:
         """All workers that are remembered, living or not, by node and number."""
@@ -82,8 +119,8 @@ class Chores(Desk):
         return [dict(row) | {"alive": bool(row["alive"])} for row in found]
 
     async def gone(self, worker: Worker) -> None:
-        """This worker stops."""
-        await self._write(own=[Statement("worker_gone", asdict(worker) | {"now": self.engine.now()})])
+        """This worker stops. The others hear it."""
+        await self._write(own=[_TOLD, Statement("worker_gone", asdict(worker) | {"now": self.engine.now()})])
 
     async def unlogged_actions(self, limit: int) -> list[Action]:
         """What operators did that is not in the log yet, oldest first: at most `limit` events."""

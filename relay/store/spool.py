@@ -91,16 +91,19 @@ class Spool:
         return [row["destination"] for row in found]
 
     async def claim(self, room: Mapping[str, int]) -> list[Delivery]:
-        """Take up to `room[destination]` due deliveries of each destination in hand."""
+        """Take up to `room[destination]` due deliveries of each destination in hand, the longest due first.
+
+        For a hundred destinations it takes no more statements than for one.
+        """
         now = self.engine.now()
-        own = []
-        for destination, limit in room.items():
-            where = {"destination": destination, "now": now}
-            own.append(Statement("claim_deliveries", where | {"until": now + self.lease, "room": limit}))
-            own.append(Statement("next_work", where))
-            own.append(Statement("no_work", where))
-        results = await self._write(own=own)
-        claimed = [row for result in results[::3] for row in result]
+        wanted = rows.to_json([{"destination": name, "room": limit} for name, limit in room.items()])
+        where = {"rows": wanted, "now": now}
+        own = [
+            Statement("claim_deliveries", where | {"until": now + self.lease}),
+            Statement("next_work", where),
+            Statement("no_work", where),
+        ]
+        claimed, _, _ = await self._write(own=own)
         messages = await self._messages({row["queue_id"] for row in claimed})
         return [rows.delivery_from(row, messages[row["queue_id"]]) for row in claimed]
 

@@ -294,7 +294,7 @@ def test_databases_of_different_versions_do_not_fit(move: Move) -> None:
     with closing(sqlite3.connect(move.source.database_path)) as db:
         db.execute("PRAGMA user_version = 0")
     result = move()
-    assert result.code == 1 and "schema versions differ (0 and 1)" in result.err
+    assert result.code == 1 and "schema versions differ (0 and " in result.err
 
 
 def test_what_differs_in_the_end_is_an_error(move: Move, postgres: Server) -> None:

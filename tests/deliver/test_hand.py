@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from relay.config import Config, DeliverySection, Route
 from relay.deliver.client import Connection
 from relay.deliver.hand import Hand
-from relay.deliver.lane import WAITING_PER_CONNECTION, Work
+from relay.deliver.lane import WAITING_PER_CONNECTION, Carry, Work
 from relay.deliver.limits import share
 from relay.delivery import Delivery
 from tests.parts.mail import accepted
@@ -21,15 +21,22 @@ async def _never(work: Work, kept: Connection | None) -> Connection | None:
     return None
 
 
-def hand(*, max_in_hand: int = 1000, connections: int = 1, routes: Iterable[str] = ()) -> Hand:
-    """The hand of a single worker; what is tried there never ends."""
+def hand(
+    *,
+    max_in_hand: int = 1000,
+    connections: int = 1,
+    routes: Iterable[str] = (),
+    carry: Carry = _never,
+    welcome: bool = True,
+) -> Hand:
+    """The hand of a single worker; what is tried there never ends, if `carry` does not end it."""
     settings = DeliverySection(
         max_in_hand=max_in_hand,
         connections_per_destination=connections,
         routes={destination: Route("next.test", 25) for destination in routes},
     )
-    mine = Hand(Config("relay.test", workers=1, delivery=settings), _never)
-    mine.know_workers(0, [0])
+    mine = Hand(Config("relay.test", workers=1, delivery=settings), carry)
+    mine.know_workers(0, [0] if welcome else [0, 1], welcome=welcome)
     return mine
 
 
@@ -82,6 +89,38 @@ async def test_an_attempt_that_ends_late_drops_only_itself() -> None:
     assert second is not first
     mine.drop(second)
     assert len(mine) == 0
+    await mine.close(0.0)
+
+
+async def test_a_newcomer_takes_nothing_before_all_others_have_made_room() -> None:
+    """What comes to it is left to the others; as soon as they all know of it, it looks for its share."""
+    mine = hand(connections=4, welcome=False)
+    assert mine.room(["x.test"]) == {} and not mine.reserve({"x.test": 1})
+    mine.know_workers(0, [0, 1], welcome=True)
+    assert mine.look.is_set()
+    assert mine.room(["x.test"]) == {"x.test": 2 * WAITING_PER_CONNECTION}
+
+
+async def test_room_is_made_when_the_connections_beyond_the_share_have_ended() -> None:
+    """Who has more connections than its share now finishes what they carry, and begins nothing else on them."""
+    finish = asyncio.Event()
+
+    async def until_told(work: Work, kept: Connection | None) -> Connection | None:
+        await finish.wait()
+        mine.drop(work)
+        return None
+
+    mine = hand(connections=2, carry=until_told)
+    mine.take(deliveries("x.test", "x.test", "x.test"), 0.0)
+    assert mine.made_room and len(mine.waiting) == 3
+    await asyncio.sleep(0)
+    assert len(mine.waiting) == 1
+    mine.know_workers(0, [0, 1])
+    assert not mine.made_room
+    finish.set()
+    async with asyncio.timeout(5):
+        while not mine.made_room:  # noqa: ASYNC110  nobody tells of the end of a connection
+            await asyncio.sleep(0)
     await mine.close(0.0)
 
 

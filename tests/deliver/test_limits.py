@@ -16,6 +16,15 @@ def test_the_shares_of_all_workers_are_the_limit(limit: int, destination: str, a
     assert max(shares) - min(shares) <= 1
 
 
+@given(st.integers(1, 100), st.text(max_size=20), workers, workers)
+def test_a_share_only_becomes_smaller_when_others_come(
+    limit: int, destination: str, alive: list[int], more: list[int]
+) -> None:
+    """So whoever has not heard of a newcomer, or still counts one that has gone, never makes it too much."""
+    together = sorted({*alive, *more})
+    assert all(share(limit, destination, me, together) <= share(limit, destination, me, alive) for me in alive)
+
+
 @given(st.integers(1, 100), workers, st.integers(2, 8))
 def test_while_some_are_still_to_come_nobody_takes_too_much(limit: int, known: list[int], expected: int) -> None:
     """Before all `expected` workers are known each takes no more than is its own in any case."""

@@ -35,18 +35,20 @@ class Farm:
         self.nodes: dict[str, Rig] = {}
         self._directory = directory
 
-    def node(self, name: str, *, url: str = "", **delivery: Any) -> Rig:
-        """A node that is not started yet; `url`: its own way to the database."""
+    def node(self, name: str, *, url: str = "", grace: str = "", **delivery: Any) -> Rig:
+        """A node that is not started yet; `url`: its own way to the database; `grace`: how long it may take to stop."""
         # Not where the system's own ports are, nor another run of the tests.
         host = f"127.{os.getpid() % 250 + 2}.255.{len(self.nodes) + 1}"
         place = self._directory / name
         rig = Rig(place, self.sink.port, url=url or self.url, host=host, workers=1, delivery=delivery)
+        if grace:
+            rig.config.write_text(f'grace = "{grace}"\n{rig.config.read_text()}')
         self.nodes[name] = rig
         return rig
 
-    async def start(self, name: str, *, url: str = "", **delivery: Any) -> Rig:
+    async def start(self, name: str, *, url: str = "", grace: str = "", **delivery: Any) -> Rig:
         """A node that is ready."""
-        rig = self.node(name, url=url, **delivery)
+        rig = self.node(name, url=url, grace=grace, **delivery)
         await rig.start()
         return rig
 

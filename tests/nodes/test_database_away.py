@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tests.crash.traffic import Clients
-from tests.nodes.farm import Farm, sent
+from tests.nodes.farm import PATIENCE, Farm, sent
 from tests.parts.postgres import Server
 from tests.parts.program import running
 from tests.parts.proxy import Proxy
@@ -152,16 +152,48 @@ async def test_a_worker_that_is_replaced_while_the_database_is_away_begins_when_
     await node.stop()
 
 
+async def test_what_was_delivered_before_a_stop_during_an_outage_is_not_delivered_again(
+    farm: Farm, server: Server, line: Proxy
+) -> None:
+    """A node that is told to stop waits for its database within its grace time, and writes what came of attempts."""
+    way = farm.url.replace(f":{server.port}/", f":{line.port}/")
+    node = await farm.start("one", url=way, lease="1h")
+    farm.sink.answers.clear()
+    accepted = await farm.send(node, *(f"m{number}" for number in range(20)))
+    await farm.sink.until(lambda: farm.sink.open > 0)
+    line.refuse()
+    farm.sink.answers.set()
+    await node.program.line("cannot claim work, trying again")
+    program = node.program
+    program.send(signal.SIGTERM)
+    await program.line("stopping")
+    async with asyncio.timeout(PATIENCE):
+        await line.refused(10)  # its connections come again about once a second
+    line.mend()
+    assert await program.exit_code() == 0, program.last
+    assert not program.matching("is lost")
+    farm.views.change("UPDATE deliveries SET due_at = 1 WHERE in_hand = 1")  # as if the lease were over
+    farm.views.change("UPDATE queues SET next_at = 1")
+    await node.start()
+    await farm.sink.wait_for(accepted)
+    await farm.everything_settled()
+    assert not farm.arrived_twice()
+    await node.stop()
+
+
 async def test_a_node_can_be_stopped_while_its_database_is_away(farm: Farm, server: Server) -> None:
-    """It ends cleanly and in words, and what it had in hand comes due later."""
-    node = await farm.start("one")
+    """It waits for its grace time, ends cleanly, says what is tried again later, and that comes due."""
+    node = await farm.start("one", grace="2s")
     farm.sink.answers.clear()
     accepted = await farm.send(node, "a", "b")
+    await farm.sink.until(lambda: len(farm.sink.arrived) == 2)
     server.stop()
     try:
         farm.sink.answers.set()
         program = node.program
         await node.stop()
+        assert program.matching("what came of these attempts is lost, .* attempts=2"), program.last
+        assert all(program.matching(f"to be tried again: .*{queue_id}") for queue_id in accepted.values())
         assert not program.matching("Traceback|worker died")
     finally:
         server.start()

@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import re
+import signal
+from pathlib import Path
 
 from tests.crash.rig import Rig
-from tests.crash.traffic import Conversation
+from tests.crash.traffic import Clients, Conversation, Sink
 from tests.nodes.farm import Farm
 from tests.parts.program import Program
 
@@ -24,6 +26,76 @@ async def test_connections_per_destination_hold_over_both_nodes(farm: Farm) -> N
     await farm.everything_arrives(one, two)
     assert farm.sink.most == 4
     assert not farm.arrived_twice()
+
+
+async def test_connections_per_destination_hold_while_a_node_joins(farm: Farm) -> None:
+    """A newcomer opens none while the others have more than what is left to them; then it takes its share."""
+    one = await farm.start("one", connections_per_destination=4)
+    old = farm.clients(one)
+    async with old:
+        farm.sink.answers.clear()
+        await old.accept_more(50)
+        await farm.sink.until(lambda: farm.sink.open == 4)
+        two = await farm.start("two", connections_per_destination=4)
+        new = farm.clients(two)
+        async with new:
+            await new.accept_more(50)
+            await farm.all_know_all()
+            farm.sink.answers.set()
+            await asyncio.gather(old.accept_more(50), new.accept_more(50))
+            await two.program.line("status=sent")
+    await farm.everything_arrives(old, new)
+    assert farm.sink.most == 4
+    assert not farm.arrived_twice()
+    for node in (one, two):
+        await node.stop()
+
+
+async def test_connections_per_destination_hold_while_nodes_come_and_go_under_load(farm: Farm) -> None:
+    """Killed, stopped or started: there are never more connections than the limit."""
+    one = await farm.start("one", connections_per_destination=4)
+    clients = farm.clients(one)
+    async with clients:
+        await clients.accept_more(50)
+        two = await farm.start("two", connections_per_destination=4)
+        await clients.accept_more(50)
+        three = await farm.start("three", connections_per_destination=4)
+        await clients.accept_more(50)
+        await two.stop()
+        await three.kill()
+        await clients.accept_more(50)
+        await two.start()
+        await clients.accept_more(50)
+    await farm.everything_arrives(clients)
+    assert farm.sink.most == 4
+    for node in (one, two):
+        await node.stop()
+
+
+async def test_connections_per_destination_hold_while_a_worker_of_one_machine_takes_anothers_place(
+    tmp_path: Path, sink: Sink
+) -> None:
+    """SQLite has no channel, and the rule is the same: who comes waits for who goes."""
+    rig = Rig(tmp_path, sink.port, workers=1, delivery={"connections_per_destination": 4})
+    await rig.start()
+    clients = Clients(rig.port, 5, host=rig.host)
+    try:
+        async with clients:
+            sink.answers.clear()
+            await clients.accept_more(50)
+            await sink.until(lambda: sink.open == 4)
+            rig.program.send(signal.SIGHUP)
+            await rig.program.line("reloaded: ")
+            await clients.accept_more(50)
+            sink.answers.set()
+            await clients.accept_more(50)
+        await sink.wait_for(clients.accepted)
+        await rig.settled()
+        assert sink.most == 4
+        assert max(sink.arrived.values()) == 1
+        await rig.stop()
+    finally:
+        await rig.close()
 
 
 async def test_a_credentials_rate_holds_over_both_nodes(farm: Farm) -> None:

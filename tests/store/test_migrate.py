@@ -14,6 +14,7 @@ from relay.store.sqlite import migrate as sqlite
 from tests.parts.mail import accepted
 from tests.store.spooling import rows
 
+NEWEST = max(sql.migrations("sqlite"))
 EXPANDING = "-- compatible: 1\nALTER TABLE messages ADD COLUMN colour text;"
 CONTRACTING = "ALTER TABLE messages DROP COLUMN colour;"
 
@@ -27,12 +28,12 @@ def bring_up(config: Config, more: Mapping[int, str]) -> int:
 
 async def test_an_empty_database_is_brought_up_and_a_current_one_left_as_it_is(empty: Config) -> None:
     """The first migration makes everything; another one changes nothing."""
-    assert migrate(empty) == 1
+    assert migrate(empty) == NEWEST
     mail = accepted()
     store = await open_store(empty)
     await store.accept(mail, claimed=False)
     await store.close()
-    assert migrate(empty) == 1
+    assert migrate(empty) == NEWEST
     store = await open_store(empty)
     assert await store.content(mail.message.queue_id) == mail.content
     await store.close()
@@ -44,7 +45,7 @@ async def test_an_older_database_is_brought_up_with_what_is_in_it(config: Config
     store = await open_store(config)
     await store.accept(mail, claimed=False)
     await store.close()
-    assert bring_up(config, {2: EXPANDING}) == 2
+    assert bring_up(config, {NEWEST + 1: EXPANDING}) == NEWEST + 1
     store = await open_store(config)
     assert await rows(store, "SELECT colour FROM messages") == [{"colour": None}]
     await store.close()
@@ -53,8 +54,8 @@ async def test_an_older_database_is_brought_up_with_what_is_in_it(config: Config
 async def test_a_step_that_fails_leaves_the_database_as_it_was(config: Config) -> None:
     """All missing steps are one transaction."""
     with pytest.raises(Exception, match="no_such_table"):
-        bring_up(config, {2: EXPANDING, 3: "DELETE FROM no_such_table;"})
-    assert migrate(config) == 1
+        bring_up(config, {NEWEST + 1: EXPANDING, NEWEST + 2: "DELETE FROM no_such_table;"})
+    assert migrate(config) == NEWEST
     store = await open_store(config)
     await store.accept(accepted(), claimed=False)
     assert "colour" not in dict((await store.query("SELECT * FROM messages"))[1][0])
@@ -63,8 +64,8 @@ async def test_a_step_that_fails_leaves_the_database_as_it_was(config: Config) -
 
 async def test_an_older_program_works_on_beside_a_newer_one(config: Config) -> None:
     """After a step that only adds, the old program starts, and works: nodes are upgraded one after the other."""
-    assert bring_up(config, {2: EXPANDING}) == 2
-    assert migrate(config) == 2
+    assert bring_up(config, {NEWEST + 1: EXPANDING}) == NEWEST + 1
+    assert migrate(config) == NEWEST + 1
     store = await open_store(config)
     await store.accept(accepted(), claimed=False)
     await store.close()
@@ -72,15 +73,16 @@ async def test_an_older_program_works_on_beside_a_newer_one(config: Config) -> N
 
 def test_a_database_that_needs_a_newer_program_is_refused_in_words(config: Config) -> None:
     """After a step that takes something away the old program says why it does not start, and what to do."""
-    bring_up(config, {2: EXPANDING, 3: CONTRACTING})
-    with pytest.raises(SchemaTooNew, match=r"needs a program that knows schema 3, this one knows up to 1\. Fix: "):
+    bring_up(config, {NEWEST + 1: EXPANDING, NEWEST + 2: CONTRACTING})
+    refused = rf"needs a program that knows schema {NEWEST + 2}, this one knows up to {NEWEST}\. Fix: "
+    with pytest.raises(SchemaTooNew, match=refused):
         migrate(config)
 
 
 def test_programs_that_start_at_once_migrate_once(empty: Config) -> None:
     """Of many that find an empty database one makes everything and the others wait for it."""
     with ThreadPoolExecutor(6) as threads:
-        assert list(threads.map(lambda _: migrate(empty), range(6))) == [1] * 6
+        assert list(threads.map(lambda _: migrate(empty), range(6))) == [NEWEST] * 6
 
 
 async def test_a_server_that_was_never_migrated_says_so(empty: Config) -> None:
@@ -120,4 +122,4 @@ def test_a_migration_blocks_no_loop_it_does_not_know(empty: Config) -> None:
     async def inside() -> int:
         return migrate(empty)
 
-    assert asyncio.run(inside()) == 1
+    assert asyncio.run(inside()) == NEWEST

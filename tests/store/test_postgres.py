@@ -15,7 +15,7 @@ from relay.config import Config, DeliverySection
 from relay.filters import Filter
 from relay.store import Accepted, BadQuery, NotOffered, SchemaTooNew, Store, StoreUnavailable, open_store, sql
 from relay.store.postgres.engine import PostgresEngine, prepared
-from relay.store.postgres.link import DOUBT, Connection
+from relay.store.postgres.link import DOUBT, WORD, Connection
 from relay.store.postgres.migrate import migrate
 from relay.store.rows import delivery_row, message_row, to_json
 from tests.parts.mail import SENT, accepted
@@ -143,11 +143,11 @@ async def test_an_administrator_who_ends_our_connections_is_a_pause(postgres: Se
 
 
 async def test_a_statement_that_is_slow_is_waited_for_as_long_as_the_server_answers_others(config: Config) -> None:
-    """After a moment of doubt another connection is tried: it can be made, so the server is slow and not gone."""
+    """After a moment of doubt, and then again and again, the server answers a stranger: it is slow, and not gone."""
     store = await open_store(config)
     try:
         assert isinstance(store.engine, PostgresEngine)
-        slow = f"SELECT pg_sleep({DOUBT + 0.5})"
+        slow = f"SELECT pg_sleep({3 * (DOUBT + WORD)})"
         await asyncio.gather(*(link.run(partial(ask, slow)) for link in (store.engine._writer, store.engine._reader)))
         await store.accept(accepted(), claimed=False)
     finally:
@@ -162,7 +162,7 @@ async def ask(sql: str, connection: Connection) -> None:
 async def test_a_server_that_is_gone_without_a_word_is_noticed_once_for_all_connections(
     config: Config, postgres: Server
 ) -> None:
-    """The first caller waits a moment; from then on everybody hears a no at once, until the line is mended."""
+    """The first caller waits for a second; from then on everybody hears a no at once, until the line is mended."""
     if not postgres.ours:
         pytest.skip("the server may be on another machine")
     async with Proxy(postgres.port) as line:
@@ -171,7 +171,8 @@ async def test_a_server_that_is_gone_without_a_word_is_noticed_once_for_all_conn
         try:
             line.go_silent()
             with pytest.raises(StoreUnavailable):
-                await store.accept(accepted(), claimed=False)
+                async with asyncio.timeout(2.5 * (DOUBT + WORD)):
+                    await store.accept(accepted(), claimed=False)
             with pytest.raises(StoreUnavailable, match="it does not answer"):
                 await store.credential("billing")
             line.mend()
@@ -244,6 +245,58 @@ async def test_work_that_is_given_while_its_destination_is_claimed_empty_is_foun
         await slow.execute("COMMIT")
         (found,) = await claim_all(store)
         assert found.message.queue_id == late.message.queue_id
+    finally:
+        await slow.close()
+        await store.close()
+
+
+async def test_a_claim_of_a_hundred_destinations_costs_as_many_round_trips_as_one_of_one(config: Config) -> None:
+    """Begin, three statements, commit; and one look at the messages."""
+    store = await open_store(config)
+    sent: list[str] = []
+
+    async def watch(connection: Connection) -> None:
+        connection.add_query_logger(lambda asked: sent.append(asked.query))
+
+    async def sent_for(room: dict[str, int]) -> list[str]:
+        sent.clear()
+        assert len(await store.claim(room)) == len(room)
+        await asyncio.sleep(0)  # asyncpg tells who watches in the loop's next turn
+        return list(sent)
+
+    try:
+        names = [f"d{n}.test" for n in range(101)]
+        await store.accept(accepted([f"u@{name}" for name in names]), claimed=False)
+        assert isinstance(store.engine, PostgresEngine)
+        for link in (store.engine._writer, store.engine._reader):
+            await link.run(watch)
+        of_one = await sent_for({names.pop(): 1})
+        assert await sent_for(dict.fromkeys(names, 1)) == of_one
+        assert len(of_one) == 6
+    finally:
+        await store.close()
+
+
+async def test_what_others_hold_of_some_destinations_keeps_no_claim_waiting(config: Config) -> None:
+    """A destination that is given work just now stays due; a delivery that is changed just now is passed over."""
+    store = await open_store(config)
+    slow = await asyncpg.connect(config.database_url)
+    try:
+        mails = {name: accepted([f"u@{name}.test"]) for name in ("given", "changed", "free")}
+        for mail in mails.values():
+            await store.accept(mail, claimed=False)
+        await slow.execute("BEGIN")
+        await slow.execute("SELECT add_work($1)", to_json([{"destination": "given.test", "next_at": 1e10}]))
+        held = mails["changed"].message.queue_id
+        await slow.execute("SELECT 1 FROM deliveries WHERE queue_id = $1 FOR UPDATE", held)
+        async with asyncio.timeout(PATIENCE):
+            found = await store.claim({f"{name}.test": 5 for name in mails})
+        assert {delivery.destination for delivery in found} == {"given.test", "free.test"}
+        assert set(await store.due(busy=(), limit=10)) == {"given.test", "changed.test"}
+        await slow.execute("ROLLBACK")
+        (left,) = await claim_all(store)
+        assert left.message.queue_id == held
+        assert await store.due(busy=(), limit=10) == []
     finally:
         await slow.close()
         await store.close()

@@ -1,6 +1,7 @@
 """The message's way through the store."""
 
 import asyncio
+import random
 import time
 from dataclasses import replace
 
@@ -158,6 +159,54 @@ async def test_a_claim_takes_no_more_than_there_is_room_for(store: Store) -> Non
     await asyncio.gather(*(store.accept(accepted(), claimed=False) for _ in range(5)))
     assert len(await store.claim({"x.test": 3})) == 3
     assert len(await claim_all(store)) == 2
+
+
+async def test_a_claim_of_many_destinations_gives_each_its_room_and_leaves_the_rest_due(store: Store) -> None:
+    """Of each the longest due, and no more than it has room for; those that were not asked for stay as they are."""
+    chance = random.Random(3)
+    names = [f"d{n}.test" for n in range(40)]
+    waiting: dict[str, list[str]] = {name: [] for name in names}
+    for name in chance.choices(names, k=120):
+        mail = accepted([f"u@{name}"])
+        await store.accept(mail, claimed=False)
+        waiting[name].append(mail.message.queue_id)
+    room = {name: chance.randrange(6) for name in chance.sample(names, 30)}
+    taken: dict[str, set[str]] = {name: set() for name in names}
+    for delivery in await store.claim(room):
+        taken[delivery.destination].add(delivery.message.queue_id)
+    left = {name: waiting[name][room.get(name, 0) :] for name in names}
+    assert taken == {name: set(waiting[name]) - set(left[name]) for name in names}
+    assert set(await store.due(busy=(), limit=100)) == {name for name in names if left[name]}
+    rest = {delivery.message.queue_id for delivery in await claim_all(store)}
+    assert rest == {queue_id for queue_ids in left.values() for queue_id in queue_ids}
+
+
+async def test_a_claim_says_of_each_destination_when_it_is_to_be_looked_at_again(store: Store) -> None:
+    """When the first of its deliveries is due, in hand or not; when its block ends; never, if nothing is left."""
+    now = store.engine.now()
+    for name in ("all.test", "some.test", "some.test", "blocked.test"):
+        await store.accept(accepted([f"u@{name}"]), claimed=False)
+    for name in ("later.test", "none.test", "none-blocked.test"):
+        mail = accepted([f"u@{name}"])
+        await store.accept(mail, claimed=True)
+        later = {"verdict": BUSY, "due_at": now + 300} if name == "later.test" else {"verdict": SENT}
+        await settle(store, claimed(mail), **later)
+    for name in ("blocked.test", "none-blocked.test"):
+        await store.block(name, now=now, until=now + 600, reason="no answer")
+    names = ("all", "some", "blocked", "later", "none", "none-blocked", "unheard-of")
+    in_hand = await store.claim({f"{name}.test": 1 for name in names})
+    assert sorted(delivery.destination for delivery in in_hand) == ["all.test", "blocked.test", "some.test"]
+    due = await rows(store, "SELECT destination, min(due_at) AS at FROM deliveries GROUP BY destination")
+    first = {row["destination"]: row["at"] for row in due}
+    assert first["some.test"] < first["all.test"]
+    looks = await rows(store, "SELECT destination, next_at FROM queues")
+    assert {row["destination"]: row["next_at"] for row in looks} == {
+        "all.test": first["all.test"],
+        "some.test": first["some.test"],
+        "blocked.test": now + 600,
+        "later.test": now + 300,
+        "none-blocked.test": now + 600,
+    }
 
 
 async def test_a_blocked_destination_is_not_due_until_its_time_and_a_person_can_lift_it(store: Store) -> None:

@@ -1,8 +1,11 @@
 """Several workers, on one machine or on many, share one database."""
 
 import asyncio
+import os
 import random
+import socket
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -12,7 +15,7 @@ from relay.credential import Rate
 from relay.delivery import Delivery
 from relay.filters import Filter
 from relay.store import Store, open_store
-from relay.store.chores import ALIVE
+from relay.store.chores import ALIVE, Peer
 from tests.parts.mail import BUSY, SENT, accepted
 from tests.store.spooling import claim_all, claimed, rows, settle
 from tests.store.test_sums import boxes_agree
@@ -55,6 +58,28 @@ async def test_no_work_is_forgotten_however_accepting_and_claiming_interleave(st
         hands.extend(found)
     assert len(hands) == 150
     assert await rows(store, "SELECT count(*) AS n FROM queue_now WHERE attempts = 0") == [{"n": 0}]
+
+
+async def test_claims_and_gifts_of_many_destinations_crosswise_wait_for_nobody_and_forget_nothing(
+    store: Store, other: Store
+) -> None:
+    """Two workers claim the same destinations in opposite orders while both give them work: all of it is taken once."""
+    names = [f"d{n}.test" for n in range(20)]
+    hands: list[Delivery] = []
+
+    async def give(who: Store, order: list[str]) -> None:
+        for _ in range(10):
+            await who.accept(accepted([f"u@{name}" for name in order]), claimed=False)
+
+    async def take(who: Store, order: list[str]) -> None:
+        for _ in range(25):
+            hands.extend(await who.claim(dict.fromkeys(order, 3)))
+
+    back = names[::-1]
+    await asyncio.gather(give(store, names), give(other, back), take(store, back), take(other, names))
+    while found := await claim_all(store):
+        hands.extend(found)
+    assert len({(d.message.queue_id, d.number) for d in hands}) == len(hands) == 400
 
 
 async def test_of_two_that_settle_the_last_recipients_one_knows_that_the_message_is_finished(
@@ -128,12 +153,58 @@ async def test_a_chore_is_taken_by_one_and_kept_by_it(store: Store, other: Store
     assert not await store.take_lease("chores", holder, 60)
 
 
+def writers(peers: Iterable[Peer]) -> list[int]:
+    """Their numbers."""
+    return [peer.writer for peer in peers]
+
+
 async def test_who_lives_is_known_to_all(store: Store, other: Store) -> None:
     """Signs of life are seen by everybody, and one that stops is gone at once."""
     one, two = await store.join(), await other.join()
-    assert await store.alive(one) == [0, 1]
+    assert writers(await store.alive(one)) == [0, 1]
     await store.gone(one)
-    assert await other.alive(two) == [1]
+    assert writers(await other.alive(two)) == [1]
+
+
+async def test_who_comes_is_told_by_the_others_that_they_have_made_room(store: Store, other: Store) -> None:
+    """Workers are counted as they come, and each says up to which one it knows all; whoever comes begins with none."""
+    one, two = await store.join(), await other.join()
+    await other.knows(two, 2)
+    assert [(peer.joined, peer.knows) for peer in await store.alive(one)] == [(1, 0), (2, 2)]
+    await other.gone(two)
+    again = await other.join()
+    assert again.writer == two.writer
+    assert [(peer.joined, peer.knows) for peer in await store.alive(one)] == [(1, 0), (3, 0)]
+
+
+async def test_whoever_was_silent_for_too_long_comes_anew(
+    store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others have counted without it: nobody that knew of it before is taken to know of it now."""
+    frozen, two = await store.join(), await other.join()
+    await other.knows(two, 2)
+    right = store.engine.now
+    monkeypatch.setattr(store.engine, "now", lambda: right() + ALIVE + 1)
+    monkeypatch.setattr(other.engine, "now", store.engine.now)
+    assert await other.alive(two, again=True)
+    mine, its = await store.alive(frozen, again=True)
+    assert (mine.writer, its.writer) == (frozen.writer, two.writer)
+    assert mine.joined > its.joined > its.knows
+
+
+async def test_a_process_that_is_gone_is_not_waited_for_on_its_own_machine() -> None:
+    """Elsewhere, nobody can tell before it has been silent for long enough."""
+    process = await asyncio.create_subprocess_exec("true")
+    await process.wait()
+    here = socket.gethostname()
+    assert Peer(0, here, process.pid, 1, 0).silent
+    assert not Peer(0, here, os.getpid(), 1, 0).silent
+    assert not Peer(0, f"not-{here}", process.pid, 1, 0).silent
+
+
+def test_a_program_of_the_first_schema_is_not_waited_for() -> None:
+    """It never says what it knows, and new nodes must come beside it while all are upgraded one after the other."""
+    assert Peer(0, socket.gethostname(), os.getpid(), joined=0, knows=0).silent
 
 
 async def test_workers_that_start_at_once_on_all_nodes_have_numbers_of_their_own(store: Store, other: Store) -> None:
@@ -152,16 +223,16 @@ async def test_a_worker_that_was_silent_for_too_long_learns_that_its_number_is_a
     right = other.engine.now
     monkeypatch.setattr(other.engine, "now", lambda: right() + ALIVE + 1)
     monkeypatch.setattr(store.engine, "now", other.engine.now)
-    assert await store.alive(frozen) == [frozen.writer]
+    assert writers(await store.alive(frozen)) == [frozen.writer]
     monkeypatch.setattr(other.engine, "now", lambda: right() + 2 * ALIVE + 2)
     monkeypatch.setattr(store.engine, "now", other.engine.now)
     second = await other.join()
     assert second.writer == frozen.writer
-    assert await store.alive(frozen) == []
+    assert writers(await store.alive(frozen)) == []
     await store.gone(frozen)
-    assert await other.alive(second) == [second.writer]
+    assert writers(await other.alive(second)) == [second.writer]
     again = await store.join()
-    assert await store.alive(again) == [second.writer, again.writer]
+    assert writers(await store.alive(again)) == [second.writer, again.writer]
 
 
 async def test_what_a_command_stops_is_heard_at_once_where_the_database_has_a_channel(config: Config) -> None:

@@ -21,7 +21,7 @@ import asyncpg
 from relay.store import schema, sql
 from relay.store.engine import Batch, Late, Row, Statement
 from relay.store.errors import BadQuery, NotMigrated, NotOffered, SchemaTooNew, StoreUnavailable
-from relay.store.postgres.link import Connection, Link, place, unavailable
+from relay.store.postgres.link import Connection, Link, Pulse, place, unavailable
 
 T = TypeVar("T")
 
@@ -36,6 +36,7 @@ _READ_ONLY = "25006"
 _WRITER = {
     "synchronous_commit": "on",  # accepted means safe
     "plan_cache_mode": "force_generic_plan",  # to plan anew costs more than to run; see _OUTGROWN
+    "enable_seqscan": "off",  # we name the rows we write: by the index also while the plan is that of an empty table
     "jit": "off",
 }
 _READER = {"default_transaction_read_only": "on", "jit": "off"}
@@ -135,10 +136,9 @@ class PostgresEngine:
         self._ahead = 0.0  # of our monotonic clock, seconds
         self._next_measure = 0.0  # monotonic seconds
         self._heard: Callable[[str], None] | None = None
-        self._writer = Link(
-            url, "writer", settings=_WRITER, target="read-write", opened=self._measure, silent=self._gone
-        )
-        self._reader = Link(url, "reader", settings=_READER, target="primary", opened=self._tune_in, silent=self._gone)
+        shared: dict[str, Any] = {"silent": self._gone, "pulse": Pulse()}
+        self._writer = Link(url, "writer", settings=_WRITER, target="read-write", opened=self._measure, **shared)
+        self._reader = Link(url, "reader", settings=_READER, target="primary", opened=self._tune_in, **shared)
         self._people = Link(url, "query", settings=_READER, target="primary", answer=None)
         self._asked = False
 

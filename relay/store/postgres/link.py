@@ -7,13 +7,16 @@ connection or no disk space left, or does not answer in time. Everything else is
 mistake, raises as it is, and leaves the connection in place.
 
 A statement that is not answered for a moment may be slow, or the server may be gone without a
-word: whether another connection can be made tells which, and if not, all links of the worker let
-go at once. TCP's own patience (keepalive, user time-out) is set on both sides: ours for what lies
-between, the server's so that a dead node's row locks go.
+word. Whether it answers a stranger's first word tells which, while the statement is waited for.
+If it has nothing to say to him, nor on any link of this worker, all links let go: one second
+after the statement was sent at the latest. TCP's own patience (keepalive, user time-out) is set
+on both sides: ours for what lies between, the server's so that a dead node's row locks go.
 """
 
 import asyncio
 import socket
+import struct
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -28,9 +31,14 @@ Connection = Any  # asyncpg's: it comes without types
 
 CONNECT = 3.0  # seconds to connect
 ANSWER = 10.0  # seconds for one statement
-DOUBT = 1.5  # seconds without an answer until we ask whether the server is there, and for which it may answer that
+DOUBT = 0.4  # seconds without an answer until we ask whether the server is there
+WORD = 0.6  # seconds for which it may answer that
+LATE = 0.1  # seconds by which a timer that ends later proves that it was us who were too busy to hear
 AGAIN = 1.0  # seconds between two tries to connect
 VANISHED = 5  # seconds after which a peer that acknowledges nothing is given up
+
+# The protocol's SSLRequest: answered by a single letter before a name is asked for, however full or busy the server is.
+_FIRST_WORD = struct.pack("!II", 8, 80877103)
 
 # What the server must know of us: how soon to give us up, and how long we may keep others waiting.
 PATIENCE = {
@@ -58,11 +66,18 @@ CANNOT_CONNECT = (
 )
 
 
+class Pulse:
+    """When the server was last heard, on any link that shares this (monotonic seconds)."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+
 class Link:
     """A connection, the lock around it, and the task that brings it back.
 
     `opened` is run on every new connection before anybody else has it; `silent` is called when the server is found
-    to be gone without a word, and must `lose` this link.
+    to be gone without a word, and must `lose` this link. Links of one worker to one server share a `pulse`.
     """
 
     def __init__(
@@ -75,6 +90,7 @@ class Link:
         answer: float | None = ANSWER,
         opened: Callable[[Connection], Awaitable[None]] | None = None,
         silent: Callable[[str], None] | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self._url = url
         self._settings = PATIENCE | settings | {"application_name": f"mailtrail {name}"}
@@ -82,6 +98,7 @@ class Link:
         self._answer = answer
         self._opened = opened
         self._silent = silent or self.lose
+        self._pulse = pulse or Pulse()
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._returning: asyncio.Task[None] | None = None
@@ -103,7 +120,9 @@ class Link:
                 raise StoreUnavailable(self._why)
             doubt = self._doubt_soon(connection)
             try:
-                return await work(connection)
+                result = await work(connection)
+                self._pulse.at = time.monotonic()
+                return result
             except asyncio.CancelledError:
                 if connection.is_closed() or connection.is_in_transaction():
                     self._lose(connection, "a transaction was cut off")
@@ -118,6 +137,9 @@ class Link:
             finally:
                 if doubt is not None:
                     doubt.cancel()
+                if self._asking is not None:
+                    self._asking.cancel()
+                    self._asking = None
 
     def _doubt_soon(self, connection: Connection) -> asyncio.TimerHandle | None:
         """A query in people's words may take its time; everything else is watched."""
@@ -126,18 +148,23 @@ class Link:
         return asyncio.get_running_loop().call_later(DOUBT, self._doubt, connection)
 
     def _doubt(self, connection: Connection) -> None:
-        if connection is self._connection and (self._asking is None or self._asking.done()):
+        if connection is self._connection:
             self._asking = asyncio.create_task(self._ask(connection), name="is the database there?")
 
     async def _ask(self, connection: Connection) -> None:
-        try:
-            probe = await asyncpg.connect(self._url, timeout=DOUBT)
-        except CANNOT_CONNECT as error:
-            # A server that says why it lets nobody in is there.
-            if not isinstance(error, asyncpg.PostgresError) and connection is self._connection:
-                self._silent("it does not answer")
-        else:
-            probe.terminate()
+        """Until the statement is answered, or nobody is there: then whoever waits hears so."""
+        address = connection._transport.get_extra_info("peername")
+        while True:
+            asked = time.monotonic()
+            there = await _answers(address)
+            heard = self._pulse.at >= asked
+            busy = time.monotonic() - asked > WORD + LATE
+            if not (there or heard or busy):
+                break
+            await asyncio.sleep(DOUBT)
+        self._asking = None  # it is not to be cancelled by what it causes
+        if connection is self._connection:
+            self._silent("it does not answer")
 
     def lose(self, why: str) -> None:
         """Let go of the connection, if there is one; the task brings another one."""
@@ -208,6 +235,23 @@ class Link:
     def _ended(self, connection: Connection) -> None:
         if connection is self._connection:
             self._lose(connection, "the connection was lost")
+
+
+async def _answers(address: Any) -> bool:
+    """Does the server at this address (of a socket) answer a first word in time?"""
+    try:
+        async with asyncio.timeout(WORD):
+            if isinstance(address, str):
+                reader, writer = await asyncio.open_unix_connection(address)
+            else:
+                reader, writer = await asyncio.open_connection(*address[:2])
+            try:
+                writer.write(_FIRST_WORD)
+                return bool(await reader.read(1))
+            finally:
+                writer.transport.abort()
+    except OSError:  # TimeoutError is one
+        return False
 
 
 def unavailable(error: BaseException, connection: Connection) -> bool:

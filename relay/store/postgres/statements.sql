@@ -164,44 +164,58 @@ SELECT destination, next_at
 
 -- name: claim_deliveries
 -- The retry is written before the try: the attempt is spent and the next time lies past the lease.
--- What another node claims or settles just now is passed over; and so is the destination's row in queues, if a
+-- What another node claims or settles just now is passed over; and so is a destination's row in queues, if a
 -- group that gives it work is not committed yet: then it stays due, and is looked at again (see next_work).
+-- A claim costs what it takes, however much waits, as long as it goes by the indexes. The planner, who does not know
+-- how much room there is, is kept there by two things: never more than 1000 of a destination, and an array of those
+-- found, which it believes to be short.
 WITH looked AS (
     UPDATE queues
        SET looked_at = :now
-     WHERE destination IN (SELECT destination FROM queues WHERE destination = :destination FOR UPDATE SKIP LOCKED)
+     WHERE destination IN (SELECT q.destination
+                             FROM jsonb_to_recordset(:rows::jsonb) AS r(destination text)
+                             JOIN queues AS q ON q.destination = r.destination
+                            ORDER BY q.destination
+                              FOR UPDATE OF q SKIP LOCKED)
 ), due AS MATERIALIZED (
-    SELECT queue_id, number
-      FROM (SELECT queue_id, number
-              FROM deliveries
-             WHERE destination = :destination AND due_at <= :now
-             ORDER BY due_at
-             LIMIT :room
-               FOR NO KEY UPDATE SKIP LOCKED) AS next
-     LIMIT 1000 -- tells the planner, which does not know :room, that these are few: else it reads the whole table
+    SELECT array_agg(next.queue_id) AS queue_ids, array_agg(next.number) AS numbers
+      FROM jsonb_to_recordset(:rows::jsonb) AS r(destination text, room integer)
+     CROSS JOIN LATERAL (SELECT queue_id, number
+                           FROM (SELECT queue_id, number
+                                   FROM deliveries
+                                  WHERE destination = r.destination AND due_at <= :now
+                                  ORDER BY due_at
+                                  LIMIT r.room
+                                    FOR NO KEY UPDATE SKIP LOCKED) AS free
+                          LIMIT 1000) AS next
 )
 UPDATE deliveries AS d
    SET attempts = d.attempts + 1, in_hand = 1, due_at = :until
   FROM due
- WHERE d.queue_id = due.queue_id
-   AND d.number   = due.number
+ CROSS JOIN unnest(due.queue_ids, due.numbers) AS taken(queue_id, number)
+ WHERE d.queue_id = taken.queue_id
+   AND d.number   = taken.number
 RETURNING d.queue_id, d.number, d.recipient, d.role, d.destination, d.notify, d.orcpt, d.status, d.attempts, d.warned;
 
 -- name: next_work
--- Only with the row in our hand (looked_at is ours): nobody can give work to the destination then without our seeing it.
+-- Only with the row in our hand (looked_at is ours): nobody can give work to a destination then without our seeing it.
+-- Whether there is any is asked by min(), which reads one entry of the index; of EXISTS the planner makes a join, and
+-- may read all that waits.
 UPDATE queues
-   SET next_at = greatest(blocked_until, (SELECT min(due_at) FROM deliveries
-                                           WHERE destination = :destination AND due_at IS NOT NULL))
- WHERE destination = :destination
+   SET next_at = greatest(blocked_until, (SELECT min(due_at) FROM deliveries AS d
+                                           WHERE d.destination = queues.destination AND d.due_at IS NOT NULL))
+ WHERE destination IN (SELECT destination FROM jsonb_to_recordset(:rows::jsonb) AS r(destination text))
    AND looked_at = :now
-   AND EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+   AND (SELECT min(due_at) FROM deliveries AS d
+         WHERE d.destination = queues.destination AND d.due_at IS NOT NULL) IS NOT NULL;
 
 -- name: no_work
 DELETE FROM queues
- WHERE destination = :destination
+ WHERE destination IN (SELECT destination FROM jsonb_to_recordset(:rows::jsonb) AS r(destination text))
    AND looked_at = :now
    AND blocked_until <= :now
-   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+   AND (SELECT min(due_at) FROM deliveries AS d
+         WHERE d.destination = queues.destination AND d.due_at IS NOT NULL) IS NULL;
 
 -- name: renew_claims
 UPDATE deliveries
@@ -258,8 +272,8 @@ SELECT c.queue_id, c.bytes
 SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
 
 -- name: tell
--- Every node that listens hears it when this commits. Only people's commands tell: the server lets those that do
--- commit one after the other. Here that is wanted: the events of commands bear their numbers in the order of commits.
+-- Every node that listens hears it when this commits. Only people's commands, and workers that come and go, tell: the
+-- server lets those that do commit one after the other. Here that is wanted: what they number is in the order of commits.
 SELECT pg_advisory_xact_lock(hashtext('mailtrail.tell')), pg_notify('mailtrail', :topic);
 
 -- name: retry_deliveries
@@ -349,24 +363,33 @@ RETURNING holder;
 -- name: join_workers
 -- Takes the smallest number that no living worker has. Of those who want it at once the first one gets it; the others
 -- wait for its commit, get no row, and ask again.
-INSERT INTO workers (writer, host, pid, version, started_at, seen_at)
-SELECT number, :host, :pid::integer, :version, :now::double precision, :now::double precision
+INSERT INTO workers (writer, host, pid, version, started_at, seen_at, joined)
+SELECT number, :host, :pid::integer, :version, :now::double precision, :now::double precision,
+       (SELECT coalesce(max(joined), 0) + 1 FROM workers)
   FROM generate_series(0, :last::integer) AS number
  WHERE number NOT IN (SELECT writer FROM workers WHERE seen_at > :since)
  ORDER BY number
  LIMIT 1
     ON CONFLICT (writer) DO UPDATE
    SET host = excluded.host, pid = excluded.pid, version = excluded.version, started_at = excluded.started_at,
-       seen_at = excluded.seen_at, in_hand = 0, sessions = 0
+       seen_at = excluded.seen_at, in_hand = 0, sessions = 0, joined = excluded.joined, knows = 0
  WHERE workers.seen_at <= :since
 RETURNING writer;
 
 -- name: worker_alive
--- No row: its number has been given to another one, because it was silent for too long.
+-- No row: its number has been given to another one, because it was silent for too long. If nobody took it, it comes as
+-- one who joins: the others have counted without it.
 UPDATE workers
-   SET seen_at = :now, in_hand = :in_hand, sessions = :sessions
+   SET seen_at = :now, in_hand = :in_hand, sessions = :sessions,
+       joined = CASE WHEN seen_at <= :since THEN (SELECT max(joined) + 1 FROM workers) ELSE joined END
  WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at
 RETURNING writer;
+
+-- name: worker_knows
+-- It has made room for all that had joined by then.
+UPDATE workers
+   SET knows = :knows
+ WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at;
 
 -- name: worker_gone
 -- Its number is free at once; when it was last seen stays.
@@ -376,6 +399,9 @@ UPDATE workers
 
 -- name: live_workers
 SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: peers
+SELECT writer, host, pid, joined, knows FROM workers WHERE seen_at > :since ORDER BY writer;
 
 -- name: workers
 -- All that are remembered: a number keeps its last worker until another one takes it.

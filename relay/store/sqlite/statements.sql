@@ -148,28 +148,42 @@ SELECT value->>'destination', value->>'next_at'
    SET next_at = excluded.next_at, blocked_until = 0, failures = 0, block_reason = NULL;
 
 -- name: claim_deliveries
--- The retry is written before the try: the attempt is spent and the next time lies past the lease.
+-- The retry is written before the try: the attempt is spent and the next time lies past the lease. From the left end of
+-- each destination's index, a step for each delivery that there is room for: a LIMIT would be the same for all.
+WITH RECURSIVE due (destination, room, due_at, queue_id, number) AS (
+    SELECT value->>'destination', value->>'room', -1, '', 0 -- comes before every delivery
+      FROM json_each(:rows)
+     UNION ALL
+    SELECT last.destination, last.room - 1, d.due_at, d.queue_id, d.number
+      FROM due AS last
+     CROSS JOIN deliveries AS d
+        ON (d.queue_id, d.number) = (SELECT queue_id, number
+                                       FROM deliveries
+                                      WHERE destination = last.destination AND due_at <= :now
+                                        AND (due_at, queue_id, number) > (last.due_at, last.queue_id, last.number)
+                                      ORDER BY due_at, queue_id, number
+                                      LIMIT 1)
+     WHERE last.room > 0
+)
 UPDATE deliveries
    SET attempts = attempts + 1, in_hand = 1, due_at = :until
- WHERE (queue_id, number) IN (SELECT queue_id, number
-                                FROM deliveries
-                               WHERE destination = :destination AND due_at <= :now
-                               ORDER BY due_at
-                               LIMIT :room)
+  FROM due
+ WHERE deliveries.queue_id = due.queue_id
+   AND deliveries.number   = due.number
 RETURNING queue_id, number, recipient, role, destination, notify, orcpt, status, attempts, warned;
 
 -- name: next_work
 UPDATE queues
-   SET next_at = max(blocked_until, (SELECT min(due_at) FROM deliveries
-                                      WHERE destination = :destination AND due_at IS NOT NULL))
- WHERE destination = :destination
-   AND EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+   SET next_at = max(blocked_until, (SELECT min(due_at) FROM deliveries AS d
+                                      WHERE d.destination = queues.destination AND d.due_at IS NOT NULL))
+ WHERE destination IN (SELECT value->>'destination' FROM json_each(:rows))
+   AND EXISTS (SELECT 1 FROM deliveries AS d WHERE d.destination = queues.destination AND d.due_at IS NOT NULL);
 
 -- name: no_work
 DELETE FROM queues
- WHERE destination = :destination
+ WHERE destination IN (SELECT value->>'destination' FROM json_each(:rows))
    AND blocked_until <= :now
-   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL);
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.destination = queues.destination AND d.due_at IS NOT NULL);
 
 -- name: renew_claims
 UPDATE deliveries
@@ -314,24 +328,33 @@ RETURNING holder;
 WITH RECURSIVE numbers (number) AS (
     VALUES (0) UNION ALL SELECT number + 1 FROM numbers WHERE number < :last
 )
-INSERT INTO workers (writer, host, pid, version, started_at, seen_at)
-SELECT number, :host, :pid, :version, :now, :now
+INSERT INTO workers (writer, host, pid, version, started_at, seen_at, joined)
+SELECT number, :host, :pid, :version, :now, :now,
+       (SELECT coalesce(max(joined), 0) + 1 FROM workers)
   FROM numbers
  WHERE number NOT IN (SELECT writer FROM workers WHERE seen_at > :since)
  ORDER BY number
  LIMIT 1
     ON CONFLICT (writer) DO UPDATE
    SET host = excluded.host, pid = excluded.pid, version = excluded.version, started_at = excluded.started_at,
-       seen_at = excluded.seen_at, in_hand = 0, sessions = 0
+       seen_at = excluded.seen_at, in_hand = 0, sessions = 0, joined = excluded.joined, knows = 0
  WHERE workers.seen_at <= :since
 RETURNING writer;
 
 -- name: worker_alive
--- No row: its number has been given to another one, because it was silent for too long.
+-- No row: its number has been given to another one, because it was silent for too long. If nobody took it, it comes as
+-- one who joins: the others have counted without it.
 UPDATE workers
-   SET seen_at = :now, in_hand = :in_hand, sessions = :sessions
+   SET seen_at = :now, in_hand = :in_hand, sessions = :sessions,
+       joined = CASE WHEN seen_at <= :since THEN (SELECT max(joined) + 1 FROM workers) ELSE joined END
  WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at
 RETURNING writer;
+
+-- name: worker_knows
+-- It has made room for all that had joined by then.
+UPDATE workers
+   SET knows = :knows
+ WHERE writer = :writer AND host = :host AND pid = :pid AND started_at = :started_at;
 
 -- name: worker_gone
 -- Its number is free at once; when it was last seen stays.
@@ -341,6 +364,9 @@ UPDATE workers
 
 -- name: live_workers
 SELECT writer, host, pid, version, started_at, seen_at FROM workers WHERE seen_at > :since ORDER BY writer;
+
+-- name: peers
+SELECT writer, host, pid, joined, knows FROM workers WHERE seen_at > :since ORDER BY writer;
 
 -- name: workers
 -- All that are remembered: a number keeps its last worker until another one takes it.
