@@ -1,0 +1,273 @@
+"""The pages: what every one of them keeps to, in every language; and the language itself."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+from string import Formatter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tracker.web import ADA, DAY, NOON, SHOP, STREAMS, WITH_STREAMS
+from tracker.backend import Settings
+from tracker.language import LANGUAGES, chosen
+from tracker.pages import POLICY, Page, Pages, Place, masked
+
+EMPTY = {"meta", "input", "br", "hr"}
+DONE = replace(ADA, unsubscribed_at=NOON)
+HOSTILE = "\"><script>alert(1)</script>{address}$title'&amp;"
+
+
+class Reader(HTMLParser):
+    """Reads a page as strictly as it is meant; `problems` is empty when it is well-formed."""
+
+    def __init__(self, page: Page) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.problems: list[str] = []
+        self.texts: dict[str, str] = {}
+        self.feed(page.html.decode())
+        self.close()
+        self.problems += [f"<{tag}> is not closed" for tag in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if len(dict(attrs)) != len(attrs):
+            self.problems.append(f"an attribute twice in <{tag}>")
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.problems.append(f"</{tag}> closes something else")
+
+    def handle_data(self, data: str) -> None:
+        for tag in self.open:
+            self.texts[tag] = self.texts.get(tag, "") + data
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of all tags of that name."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def all_pages(language: str, settings: Settings = WITH_STREAMS) -> Iterator[tuple[str, Page]]:
+    """Every page, by name."""
+    pages, texts = Pages(settings), LANGUAGES[language]
+
+    def at(**changes: object) -> Place:
+        return Place(texts, "TOKEN", replace(DONE, **changes))  # type: ignore[arg-type]
+
+    yield "ask", pages.ask(at(unsubscribed_at=None))
+    yield "ask for an unknown tag", pages.ask(at(tag="internal-7", unsubscribed_at=None))
+    yield "ask without a tag", pages.ask(at(tag="", unsubscribed_at=None))
+    yield "kept", pages.kept(at(unsubscribed_at=None))
+    yield "done", pages.done(at())
+    yield "done for everything", pages.done(at(everything=True))
+    yield "already", pages.already(at(), NOON + DAY)
+    yield "too late", pages.already(at(), NOON + 31 * DAY)
+    yield "thanks", pages.thanks(at())
+    yield "undone", pages.undone(at(unsubscribed_at=None))
+    yield "streams", pages.streams(at())
+    yield "saved", pages.saved(at(stopped=frozenset({"news"})))
+    yield "saved, none", pages.saved(at(stopped=frozenset(STREAMS)))
+    yield "expired", pages.expired(texts)
+    yield "broken", pages.broken(texts)
+    yield "trouble", pages.trouble(texts)
+    yield "root", pages.root(texts)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_every_text(language: str) -> None:
+    """None is missing, none is empty, and the same is filled in; twelve months."""
+    texts, english = LANGUAGES[language], LANGUAGES["en"]
+    assert texts.words.keys() == english.words.keys()
+    assert len(texts.months) == 12
+    for key, text in texts.words.items():
+        assert text.strip() == text != ""
+        fields = [{name for _, name, *_ in Formatter().parse(each[key]) if name} for each in (texts, english)]
+        assert fields[0] == fields[1], key
+
+
+def test_the_languages_are_those_that_we_promise() -> None:
+    """Eight, each with words of its own."""
+    assert set(LANGUAGES) == {"en", "de", "fr", "es", "it", "nl", "pt", "pl"}
+    assert len({texts["done_to"] for texts in LANGUAGES.values()}) == 8
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_page_keeps_the_rules(language: str) -> None:
+    """Well-formed; one h1; lang; the title tells the state; no script, nothing from elsewhere; at most 15 kB."""
+    for name, page in all_pages(language):
+        read = Reader(page)
+        assert read.problems == [], name
+        assert page.html.startswith(b"<!DOCTYPE html>")
+        assert len(page.html) <= 15_000
+        assert read.of("html") == [{"lang": language}]
+        assert page.language == language
+        assert len(read.of("h1")) == 1
+        assert read.texts["title"].endswith(" – Example Shop"), name
+        assert not {"script", "img", "link", "iframe", "object"} & {tag for tag, _ in read.tags}
+        for tag, attributes in read.tags:
+            assert not [each for each in attributes if each.startswith("on") or each in ("src", "style")], tag
+        for link in read.of("a"):
+            assert re.fullmatch(r"TOKEN(\?keep)?|\.\./p/TOKEN|mailto:abuse@example\.com", link["href"] or ""), name
+        assert b"{" not in re.sub(rb"<style>.*</style>", b"", page.html, flags=re.DOTALL), name
+        assert b"ada.lovelace" not in page.html
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_can_be_done_is_done_with_buttons(language: str) -> None:
+    """Real buttons in forms that post to the page itself; every field has its label."""
+    for name, page in all_pages(language):
+        read = Reader(page)
+        for form in read.of("form"):
+            assert (form["method"], form["action"]) == ("post", "TOKEN"), name
+        for button in read.of("button"):
+            assert button["name"] == "do"
+            assert "type" not in button, "a button submits"
+        assert len(read.of("input")) == len(read.of("label"))
+        if name.startswith("ask"):
+            assert [button["value"] for button in read.of("button")] == ["unsubscribe"]
+            assert not [field for field in read.of("input") if "checked" in field], "nothing is ticked for anybody"
+
+
+def test_the_policy_knows_our_style_and_no_other() -> None:
+    """CSP Level 3, 6.7.3: the style element is allowed by the hash of its text; a browser would leave it out else."""
+    style = Reader(next(all_pages("en"))[1]).texts["style"]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in POLICY
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_what_was_done_is_told_at_once() -> None:
+    """role="status", and the focus goes to the heading; a question has neither."""
+    told = {name for name, page in all_pages("en") if {"role": "status"} in Reader(page).of("div")}
+    assert told == {
+        "kept", "done", "done for everything", "already", "too late", "thanks", "undone", "saved", "saved, none",
+    }  # fmt: skip
+    for name, page in all_pages("en"):
+        (heading,) = Reader(page).of("h1")
+        assert ("autofocus" in heading) == (name in told)
+
+
+def test_a_reason_is_asked_for_only_when_it_is_done() -> None:
+    """And stays optional."""
+    assert [name for name, page in all_pages("en") if b'value="not_signed_up"' in page.html] == [
+        "done",
+        "done for everything",
+    ]
+
+
+def test_the_texts_tell_what_will_happen() -> None:
+    """A stream by its name; a tag that is none is the application's own word; without a tag there is nothing else."""
+    pages = dict(all_pages("en"))
+    assert "Stop receiving “<bdi>Weekly offers</bdi>”?" in pages["ask"].html.decode()
+    assert b"internal-7" not in pages["ask for an unknown tag"].html
+    assert b"Stop receiving these emails?" in pages["ask for an unknown tag"].html
+    assert "Stop receiving emails from <bdi>Example Shop</bdi>?" in pages["ask without a tag"].html.decode()
+    assert b"You will still get" not in pages["ask without a tag"].html
+    assert b"non-essential" in pages["ask"].html
+    assert b"non-essential" not in dict(all_pages("en", SHOP))["ask"].html, "nothing tells what is essential"
+
+
+def test_whatever_is_filled_in_is_escaped() -> None:
+    """A sender's name, a stream, an address, a contact: text, never markup, and never filled in again."""
+    settings = Settings("http://x", senders={"example.com": HOSTILE}, streams={HOSTILE: HOSTILE}, contact=HOSTILE)
+    pages, texts = Pages(settings), LANGUAGES["en"]
+    at = Place(texts, HOSTILE, replace(DONE, recipient=f'"<b>{HOSTILE}"@<i>', tag=HOSTILE))
+    made = [
+        pages.ask(at),
+        pages.done(at),
+        pages.already(at, NOON),
+        pages.streams(at),
+        pages.saved(at),
+        pages.root(texts),
+    ]
+    for page in made:
+        assert Reader(page).problems == []
+        assert not {"script", "b", "i"} & {tag for tag, _ in Reader(page).tags}
+    assert escape(HOSTILE) in pages.streams(at).html.decode()
+
+
+def test_the_sender_is_named_as_people_know_him() -> None:
+    """By the nearest domain above; of several we do not guess; without a name the domain stands for it."""
+    settings = replace(SHOP, senders={"example.com": "Example Shop", "b.example.com": "Branch"})
+    pages, texts = Pages(settings), LANGUAGES["en"]
+    for domain, name in (
+        ("example.com", "Example Shop"),
+        ("A.Example.com", "Example Shop"),
+        ("x.b.example.com", "Branch"),
+        ("notexample.com", "notexample.com"),
+    ):
+        page = pages.ask(Place(texts, "T", replace(ADA, sender_domain=domain)))
+        assert Reader(page).texts["header"] == name
+    assert Reader(pages.broken(texts)).texts["title"] == "We cannot open this link"
+    assert "Example Shop, Branch" in pages.root(texts).html.decode()
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("ada.lovelace@gmail.com", "a•••@gmail.com"),
+        ("ab@example.org", "a•••@example.org"),
+        ("a@example.org", "•••@example.org"),
+        ("łukasz@example.pl", "ł•••@example.pl"),
+        ('"a@b"@example.org', '"•••@example.org'),
+    ],
+)
+def test_an_address_is_masked(address: str, shown: str) -> None:
+    """Its owner knows it again; its length does not show."""
+    assert masked(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("language", "date"),
+    [
+        ("en", "12 November 2026"),
+        ("de", "12. November 2026"),
+        ("fr", "12 novembre 2026"),
+        ("es", "12 de noviembre de 2026"),
+        ("pl", "12 listopada 2026"),
+    ],
+)
+def test_a_date_is_written_as_people_do(language: str, date: str) -> None:
+    """In UTC."""
+    assert LANGUAGES[language].date(NOON - 9 * DAY) == date
+
+
+@pytest.mark.parametrize(
+    ("field", "language"),
+    [
+        ("", "en"),
+        ("de", "de"),
+        ("de-CH, de;q=0.9, en;q=0.8", "de"),
+        ("en;q=0.4, pl;q=0.7", "pl"),
+        ("PT-br", "pt"),
+        ("ja, fr;q=0.5", "fr"),
+        ("ja", "en"),
+        ("*", "en"),
+        ("ja, *;q=0.5, it;q=0.4", "en"),
+        ("nl;q=0, es;q=0.1", "es"),
+        ("nl;q=0", "en"),
+        ("fr, de", "fr"),
+        ("de;q=nan, it;q=0.1", "it"),
+        ("de;q=x", "en"),
+        (" ,;,q=, es ; q=0.3", "es"),
+    ],
+)
+def test_the_visitor_s_order_decides(field: str, language: str) -> None:
+    """RFC 9110 12.5.4: by weight, then by place; who reads none of ours reads English."""
+    assert chosen(field).language == language
+
+
+@given(st.text())
+def test_no_field_is_too_odd(field: str) -> None:
+    """Whatever is sent, there is a language for it."""
+    assert chosen(field).language in LANGUAGES
