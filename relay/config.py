@@ -7,6 +7,7 @@ here is only what there is to configure. Sizes are octets, times seconds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 MIB = 1024 * 1024
 MINUTE = 60.0
@@ -105,6 +106,41 @@ class DeliverySection:
 
 
 @dataclass(frozen=True, slots=True)
+class DkimKey:
+    """A key that signs what comes from `domain`; the keys of `mailtrail domain add` are in the database instead."""
+
+    domain: str
+    selector: str
+    key_file: Path  # PEM, RSA or Ed25519
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Opens, clicks and unsubscribing: what copies are given, and where visits come in."""
+
+    listen: tuple[Endpoint, ...] = ()
+    base_url: str = ""  # without a slash at its end; empty: nothing is tracked
+    tls_certificate: Path | None = None  # None: plain HTTP, for a proxy in front
+    tls_key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed
+    opens: bool = True
+    clicks: bool = True
+    plain_text: str = "add_html"  # "add_html": text-only mail gets an HTML twin with a pixel; "leave"
+    visible_urls: bool = False  # rewrite links whose text is itself a URL
+    hidden_link: bool = False  # a link no person sees: who follows it is a machine
+    client_address: Literal["whole", "shortened", "none"] = "whole"  # of a visitor; shortened: its /24 or /48
+    respect_do_not_track: bool = False
+    contact: str = ""  # for abuse and privacy, shown on the web; empty: postmaster@hostname
+    senders: Mapping[str, str] = field(default_factory=dict)  # From domain → the name people know
+    streams: Mapping[str, str] = field(default_factory=dict)  # tag → what it is, in a sentence
+
+    @property
+    def on(self) -> bool:
+        """Can anything be tracked at all? Without an address links would lead nowhere."""
+        return bool(self.base_url)
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """How long each kind of data is kept, counted from the day it was decided."""
 
@@ -139,6 +175,8 @@ class Config:
     submission: Submission = Submission()
     dns: Dns = Dns()
     delivery: DeliverySection = DeliverySection()
+    dkim: tuple[DkimKey, ...] = ()
+    tracking: Tracking = Tracking()
     retention: Retention = Retention()
     log: LogSection = LogSection()
 

@@ -1,6 +1,7 @@
-"""Hosts, ports and networks as the configuration file writes them; the rules are those of `relay/config_values.py`.
+"""Hosts, ports, networks and URLs as the configuration file writes them.
 
-Nothing is looked up: a name stays a name, and where an address is needed a name is an error.
+The rules are those of `relay/config_values.py`. Nothing is looked up: a name stays a name, and where an
+address is needed a name is an error.
 """
 
 import ipaddress
@@ -8,8 +9,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from relay.address import AddressError, parse_address
 from relay.config import Endpoint
-from relay.config_values import Kind, list_of, listed, quoted, text
+from relay.config_values import Kind, list_of, listed, quoted, sentences, table_of, tabled, text
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _WIDEST = {4: 8, 6: 7}  # bits of prefix: the widest networks that can be anybody's own (10.0.0.0/8, fc00::/7)
@@ -75,7 +77,13 @@ def trusted_networks(value: object) -> tuple[str, ...]:
     return _distinct([_network(item) for item in list_of(value, '["127.0.0.0/8", "10.1.0.0/16"]')])
 
 
-def _network(value: object) -> str:
+def trusted_proxies(value: object) -> tuple[str, ...]:
+    """Networks of proxies whose word about a visitor's address is taken; never the whole internet."""
+    because = "anybody could then give any address as a visitor's. Name your proxies"
+    return _distinct([_network(item, because) for item in list_of(value, '["127.0.0.1", "10.1.0.0/16"]')])
+
+
+def _network(value: object, because: str = "that would be an open relay. Name your own networks") -> str:
     written = text(value)
     try:
         network = ipaddress.ip_network(written, strict=False)
@@ -86,8 +94,48 @@ def _network(value: object) -> str:
     if ipaddress.ip_interface(written).ip != network.network_address:
         raise ValueError(f'"{written}" is an address inside a network. Did you mean "{network}"?')
     if network.prefixlen < _WIDEST[network.version]:
-        raise ValueError(f'"{written}" is too wide: that would be an open relay. Name your own networks')
+        raise ValueError(f'"{written}" is too wide: {because}')
     return str(network)
+
+
+def base_url(value: object) -> str:
+    """Where visitors reach the tracker: scheme, host and perhaps a port; empty for nowhere."""
+    if value == "":
+        return ""
+    written = text(value)
+    found = re.fullmatch(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::(\d{1,5}))?/?", written, re.IGNORECASE)
+    if found is None:
+        raise ValueError(
+            f'"{written}" is no address for links. Write scheme and host alone, like "https://t.example.com"'
+        )
+    if int(found[3] or 1) not in range(1, 65536):
+        raise ValueError(f"{found[3]} is no port: they go from 1 to 65535")
+    host = found[2].lower()
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        host = host_name(host)
+    return f"{found[1].lower()}://{host}" + (f":{int(found[3])}" if found[3] else "")
+
+
+def mailbox_or_none(value: object) -> str:
+    """A mail address, or nothing."""
+    if value == "":
+        return ""
+    try:
+        return str(parse_address(text(value)))
+    except AddressError as error:
+        raise ValueError(f'"{value}" is no mail address: {error}') from None
+
+
+def senders(value: object) -> dict[str, str]:
+    """Domains of senders, lower-case, and the names people know them by."""
+    named: dict[str, str] = {}
+    for domain, name in sentences(table_of(value, '{ "example.com" = "Example Shop" }')).items():
+        if (known := host_name(domain)) in named:
+            raise ValueError(f"names {known} twice")
+        named[known] = name
+    return named
 
 
 def _distinct(items: list[Any], unless: Callable[[Any], bool] = lambda item: False) -> tuple[Any, ...]:
@@ -101,3 +149,7 @@ HOST_NAME = Kind(host_name, quoted)
 ENDPOINTS = Kind(endpoints, listed)
 NAME_SERVERS = Kind(name_servers, listed)
 TRUSTED_NETWORKS = Kind(trusted_networks, listed)
+TRUSTED_PROXIES = Kind(trusted_proxies, listed)
+BASE_URL = Kind(base_url, quoted)
+MAILBOX_OR_NONE = Kind(mailbox_or_none, quoted)
+SENDERS = Kind(senders, tabled)

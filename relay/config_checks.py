@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from relay.config import Config, Submission
+from relay.config import Config, Submission, Tracking
 
 Report = Callable[[str, str], None]
 
@@ -19,7 +19,9 @@ def check(config: Config, problem: Report, warning: Report) -> None:
     """Report all that does not fit."""
     _check_name(config.hostname, warning)
     _check_listeners(config.submission, problem, warning)
-    _check_tls(config.submission, problem)
+    _check_tls("submission", config.submission, problem)
+    _check_tls("tracking", config.tracking, problem)
+    _check_tracking(config, problem, warning)
     _check_sizes(config.submission, problem)
     if config.delivery.lifetime < config.delivery.retry[0]:
         warning("delivery.lifetime", "is shorter than the first wait of delivery.retry: nothing is tried twice")
@@ -50,42 +52,57 @@ def _check_listeners(submission: Submission, problem: Report, warning: Report) -
             )
 
 
-def _check_tls(submission: Submission, problem: Report) -> None:
-    certificate, key = submission.tls_certificate, submission.tls_key
-    if submission.listen_tls and certificate is None:
+def _check_tracking(config: Config, problem: Report, warning: Report) -> None:
+    tracking, submission = config.tracking, config.submission
+    for endpoint in tracking.listen:
+        if endpoint.port and endpoint in (*submission.listen, *submission.listen_tls):
+            problem("tracking.listen", f"{endpoint} takes mail already ([submission]). The web needs a port of its own")
+    if tracking.listen and not tracking.base_url:
+        warning("tracking.base_url", 'is not set: nothing is tracked. Write it like "https://t.example.com"')
+    if tracking.base_url and not tracking.listen and config.database_url.startswith("sqlite:"):
+        warning("tracking.listen", "is empty: no other program answers what tracking.base_url leads to")
+    if tracking.base_url.startswith("http://") and not config.sandbox:
+        # RFC 8058 3.1: the URI of a one-click unsubscribe is an https one.
+        warning("tracking.base_url", "is not https: mail programs then show no unsubscribe button, and warn of links")
+
+
+def _check_tls(section: str, settings: Submission | Tracking, problem: Report) -> None:
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if isinstance(settings, Submission) and settings.listen_tls and certificate is None:
         problem("submission.listen_tls", "needs submission.tls_certificate and submission.tls_key")
     if certificate is None and key is None:
         return
     if certificate is None or key is None:
         present, missing = ("tls_key", "tls_certificate") if certificate is None else ("tls_certificate", "tls_key")
-        problem(f"submission.{present}", f"needs submission.{missing} beside it")
+        problem(f"{section}.{present}", f"needs {section}.{missing} beside it")
         return
     readable = [
-        _check_readable(name, file, problem) for name, file in (("tls_certificate", certificate), ("tls_key", key))
+        _check_readable(f"{section}.{name}", file, problem)
+        for name, file in (("tls_certificate", certificate), ("tls_key", key))
     ]
     if all(readable):
-        _check_pair(certificate, key, problem)
+        _check_pair(section, certificate, key, problem)
 
 
-def _check_readable(name: str, file: Path, problem: Report) -> bool:
+def _check_readable(key: str, file: Path, problem: Report) -> bool:
     try:
         with file.open("rb"):
             return True
     except OSError as error:
-        problem(f"submission.{name}", f"{file} cannot be read: {error.strerror}")
+        problem(key, f"{file} cannot be read: {error.strerror}")
         return False
 
 
-def _check_pair(certificate: Path, key: Path, problem: Report) -> None:
+def _check_pair(section: str, certificate: Path, key: Path, problem: Report) -> None:
     try:
         # The password is given so that OpenSSL does not ask the terminal for one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            problem("submission.tls_key", f"{key} does not belong to the certificate {certificate}")
+            problem(f"{section}.tls_key", f"{key} does not belong to the certificate {certificate}")
         else:
             problem(
-                "submission.tls_certificate",
+                f"{section}.tls_certificate",
                 f"{certificate} and {key} are no certificate and key (PEM, without password) ({error.reason or error})",
             )
 

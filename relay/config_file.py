@@ -31,8 +31,10 @@ from relay.config import (
     Retention,
     Submission,
     Timeouts,
+    Tracking,
 )
 from relay.config_checks import check
+from relay.config_dkim import read_keys
 from relay.config_routes import read_routes
 from relay.config_schema import SCHEMA
 
@@ -42,10 +44,11 @@ ENVIRONMENT = {
     "MAILTRAIL_DATA_DIR": "data_dir",
     "MAILTRAIL_DATABASE_URL": "database.url",
 }
-LATER = ("inbound", "dkim", "tracking", "activity", "suppression")  # sections of a later version: a warning, no more
+LATER = ("inbound", "activity", "suppression")  # sections of a later version: a warning, no more
 
 _ROUTES = "delivery.routes"  # destinations are its keys: relay/config_routes.py
-_SECTIONS = [name for name in SCHEMA if name]
+_DKIM = "dkim"  # domains are its keys: relay/config_dkim.py
+_SECTIONS = [*(name for name in SCHEMA if name), _DKIM]
 _KEYS = [f"{section}.{key}".lstrip(".") for section, known in SCHEMA.items() for key in known] + [_ROUTES]
 
 
@@ -96,6 +99,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
     reader.override(environ)
     read = {section: reader.section(section) for section in SCHEMA}
     routes = reader.routes()
+    keys = reader.keys()
     if "hostname" not in reader.tables and not reader.blames("hostname"):
         reader.problem("hostname", 'is missing. Write the name of this machine: hostname = "relay.example.com"')
     top = {"hostname": "localhost"} | read[""]
@@ -106,6 +110,8 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
         submission=Submission(**read["submission"]),
         dns=Dns(**read["dns"]),
         delivery=DeliverySection(**read["delivery"], routes=routes, timeouts=Timeouts(**read["delivery.timeouts"])),
+        dkim=keys,
+        tracking=Tracking(**read["tracking"]),
         retention=Retention(**read["retention"]),
         log=LogSection(**read["log"]),
     )
@@ -167,6 +173,10 @@ class _Reader:
         """`[delivery.routes]`."""
         return read_routes(self._table("delivery").get("routes", {}), _ROUTES, self.base, self.problem)
 
+    def keys(self) -> Any:
+        """`[dkim."example.com"]`."""
+        return read_keys(self.tables.get(_DKIM, {}), _DKIM, self.base, self.problem)
+
     def blames(self, key: str) -> bool:
         """Is something wrong with this key?"""
         return any(problem.key == key for problem in self.problems)
@@ -225,7 +235,7 @@ def _siblings(key: str) -> str:
     return ", ".join([*SCHEMA.get(section, {}), *([] if section else [f"[{name}]" for name in _SECTIONS])])
 
 
-_HEADING = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_HEADING = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
 _ASSIGNMENT = re.compile(r"""\s*([\w.*"'-]+)\s*=""")
 
 
@@ -252,4 +262,5 @@ def sandbox_config(data_dir: Path | None = None, environ: Mapping[str, str] = os
         sandbox=True,
         submission=Submission(listen=(Endpoint("127.0.0.1", 2587),)),
         delivery=DeliverySection(retry=(5.0, 10.0, 30.0, MINUTE), lifetime=HOUR),
+        tracking=Tracking(listen=(Endpoint("127.0.0.1", 8080),), base_url="http://127.0.0.1:8080"),
     )

@@ -1,8 +1,9 @@
 """All that the configuration file can say: section by section, each key and the kind of its value.
 
 Keys bear the names of the fields in `relay/config.py` (but `database.url`, which is `database_url`
-there); defaults and units stand there too. The routes, whose keys are destinations, are read by
-`relay/config_routes.py`. The same table writes a configuration down again (`to_toml`).
+there); defaults and units stand there too. Routes and DKIM keys, which are tables of names that nobody
+knows beforehand, are read by `relay/config_routes.py` and `relay/config_dkim.py`. The same table writes a
+configuration down again (`to_toml`).
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from relay import config_addresses as addresses
 from relay import config_values as kinds
 from relay.config import Config, Retention, Timeouts
+from relay.config_dkim import show_keys
 from relay.config_routes import show_routes
 from relay.config_values import Kind
 
@@ -63,6 +65,23 @@ SCHEMA: Mapping[str, Mapping[str, Kind]] = {
         "max_in_hand": kinds.count(1, _MANY),
     },
     "delivery.timeouts": dict.fromkeys(Timeouts.__slots__, kinds.SOME_TIME),
+    "tracking": {
+        "listen": addresses.ENDPOINTS,
+        "base_url": addresses.BASE_URL,
+        "tls_certificate": kinds.PATH,
+        "tls_key": kinds.PATH,
+        "trusted_proxies": addresses.TRUSTED_PROXIES,
+        "opens": kinds.BOOLEAN,
+        "clicks": kinds.BOOLEAN,
+        "plain_text": kinds.choice("add_html", "leave"),
+        "visible_urls": kinds.BOOLEAN,
+        "hidden_link": kinds.BOOLEAN,
+        "client_address": kinds.choice("whole", "shortened", "none"),
+        "respect_do_not_track": kinds.BOOLEAN,
+        "contact": addresses.MAILBOX_OR_NONE,
+        "senders": addresses.SENDERS,
+        "streams": kinds.SENTENCES,
+    },
     "retention": dict.fromkeys(Retention.__slots__, kinds.DURATION),
     "log": {
         "format": kinds.choice("text", "json"),
@@ -82,6 +101,7 @@ def to_toml(config: Config) -> str:
         "dns": config.dns,
         "delivery": config.delivery,
         "delivery.timeouts": config.delivery.timeouts,
+        "tracking": config.tracking,
         "retention": config.retention,
         "log": config.log,
     }
@@ -95,4 +115,4 @@ def to_toml(config: Config) -> str:
         lines += [f"{name} = {kind.show(value)}" for name, kind, value in values if value is not None]
         if section == "delivery":
             lines.append(f"routes = {show_routes(dict(config.delivery.routes))}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *show_keys(config.dkim)]) + "\n"

@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,25 @@ def database_url(value: object) -> str:
     return url
 
 
+def sentences(value: object) -> dict[str, str]:
+    """Names and what is said of each: a table of texts."""
+    table = table_of(value, '{ weekly = "Weekly offers" }')
+    said = {}
+    for name, words in table.items():
+        try:
+            said[text(name)] = text(words)
+        except ValueError as error:
+            raise ValueError(f'has "{name}", which {error}') from None
+    return said
+
+
+def table_of(value: object, example: str) -> dict[str, Any]:
+    """A table, whatever is in it; `example` is shown where there is none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"is {_named(value)}, and should be a table: {example}")
+    return value
+
+
 def list_of(value: object, example: str) -> list[Any]:
     """A list, whatever is in it; `example` is shown where there is none."""
     if not isinstance(value, list):
@@ -201,6 +220,13 @@ def listed(items: tuple[Any, ...], show: Callable[[Any], str] = quoted) -> str:
     return "[" + ", ".join(show(item) for item in items) + "]"
 
 
+def tabled(items: Mapping[str, str]) -> str:
+    """A TOML inline table of texts."""
+    return (
+        "{ " + ", ".join(f"{quoted(name)} = {quoted(said)}" for name, said in items.items()) + " }" if items else "{}"
+    )
+
+
 def show_duration(seconds: float) -> str:
     """Seconds in the largest unit that gives a whole number: "5d", "90s", "1500ms"."""
     milliseconds = round(seconds * 1000)
@@ -224,5 +250,6 @@ SOME_TIME = Kind(some_time, lambda value: quoted(show_duration(value)))
 RETRY_TABLE = Kind(retry_table, lambda value: listed(value, lambda item: quoted(show_duration(item))))
 SIZE = Kind(size, lambda value: quoted(show_size(value)))
 PATH = Kind(path, quoted)
+SENTENCES = Kind(sentences, tabled)
 SYSLOG_NAME = Kind(syslog_name, quoted)
 DATABASE_URL = Kind(database_url, quoted)

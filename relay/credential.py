@@ -52,6 +52,10 @@ class Credential:
     max_message_size: int | None = None  # octets
     tag: str | None = None  # for messages that bring none
     revoked_at: float | None = None
+    # For its messages; None: nothing said. "No" wins over what a message or the relay says.
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
+    unsubscribe: bool | None = None
 
     def matches(self, secret: str, now: float) -> bool:
         """Is `secret` one of ours and still valid? Takes the same time whichever digest is wrong."""

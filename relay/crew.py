@@ -247,4 +247,4 @@ def places(config: Config) -> int:
 
 def addresses(config: Config) -> tuple[Endpoint, ...]:
     """Where a configuration listens."""
-    return config.submission.listen + config.submission.listen_tls
+    return config.submission.listen + config.submission.listen_tls + config.tracking.listen

@@ -41,7 +41,8 @@ MOVES: dict[Status, frozenset[Status]] = {
     S.SENT: frozenset(BOUNCED),  # a late bounce
     S.HARD_BOUNCE: frozenset(),
     S.SOFT_BOUNCE: frozenset(),
-    S.REJECTED: frozenset({S.DEFERRED}),  # released after its suppression was removed
+    # Released after its suppression was removed; or stopped when it was on its way, and sent all the same.
+    S.REJECTED: frozenset({S.DEFERRED, S.SENT}),
 }
 
 
@@ -73,6 +74,15 @@ class Delivery:
     notify: frozenset[Notify] = frozenset()
     orcpt: str | None = None
     warned: bool = False  # the sender has had a delay warning
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a recipient's copy has become: can its opens be seen, and how many of its links lead through us?"""
+
+    trackable: bool
+    links: int
+    note: str = ""  # why it, or a part of it, is not tracked; "": nothing to say
 
 
 @dataclass(frozen=True, slots=True)

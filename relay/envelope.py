@@ -86,3 +86,7 @@ class Message:
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)  # shared and read-only
     credential: str | None = None
     client_ip: str | None = None
+    # What message and credential together allow and ask for; whether the relay does it is settled with the copy.
+    track_opens: bool = True
+    track_clicks: bool = True
+    unsubscribe: bool = False  # give the copies List-Unsubscribe fields

@@ -40,8 +40,11 @@ from relay.log_line import (
     share,
     uncut,
     utc,
+    visit_columns,
+    visited,
 )
 from relay.sink import Sink
+from tracker.visit import Judged
 
 __all__ = ["Log", "Peer"]
 
@@ -218,6 +221,16 @@ class Log:
         if self._json:
             self._record("qmgr", "removed", queue_id=queue_id)
 
+    # --- what came back --------------------------------------------------------------------------------------
+
+    def track(self, judged: Judged, recipient: Address | str | None) -> None:
+        """Somebody, or something, opened this recipient's copy or followed one of its links."""
+        if self._text:
+            self._line("track", visited(judged, recipient, self._show))
+        if self._json:
+            event = "opened" if judged.visit.kind == "open" else "clicked"
+            self._record("track", event, **visit_columns(judged, recipient, self._show))
+
     # --- operating -------------------------------------------------------------------------------------------
 
     def admin(self, verb: str, queue_id: str | None, actor: str, reason: str | None, **fields: object) -> None:
@@ -231,6 +244,19 @@ class Log:
         self._line("admin", ", ".join([opening, *self._pairs(fields | because)]))
         if self._json:
             self._record("admin", verb, queue_id=queue_id, actor=actor, **(fields | because))
+
+    def suppression(
+        self, event: str, queue_id: str | None, actor: str, address: str, scope: str, **fields: object
+    ) -> None:
+        """An entry of the suppression list came, or went (`event`, as in the view `events`); `queue_id` caused it."""
+        action = "remove" if event in ("suppression_remove", "resubscribed") else "add"
+        shown = self._show.address(address)
+        pairs = [f"addr=<{shown}>", f"scope={self._show.value(scope or '*')}", *self._pairs(fields | {"by": actor})]
+        # As in `_process`: a stranger's words must not look like a wrong login to fail2ban.
+        self._line("supp", f"{queue_id or 'NOQUEUE'}: action={action}, " + ", ".join(pairs).replace("]: ", "]\\x3a "))
+        if self._json:
+            known = {"recipient": shown, "scope": scope, "actor": actor}
+            self._record("supp", event, queue_id=queue_id, **known, **{key: plain(v) for key, v in fields.items()})
 
     def note(self, text: str, **fields: object) -> None:
         """The process itself: started, ready, stopping, …"""

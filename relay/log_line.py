@@ -13,6 +13,7 @@ from pathlib import PurePath
 
 from relay.address import Address
 from relay.delivery import Attempt, Delivery, Status, Verdict
+from tracker.visit import Judged
 
 MAX_VALUE = 512  # characters of one value
 MAX_LINE = 2048  # octets of one line
@@ -180,4 +181,32 @@ def columns(delivery: Delivery, attempt: Attempt, verdict: Verdict, show: Shown)
         "sender": show.address(message.sender),
         "credential": message.credential,
         "tag": message.tag,
+    }
+
+
+def visited(judged: Judged, recipient: Address | str | None, show: Shown) -> str:
+    """An open or a click, as a line has it."""
+    visit = judged.visit
+    who = f"ip={escape(visit.ip)}, class={judged.agent_class}" if visit.ip else f"class={judged.agent_class}"
+    link = f", link={visit.link}, url=<{escape(show.text(visit.target), '<>')}>" if visit.kind == "click" else ""
+    agent = escape(show.text(visit.agent), '"')
+    said = f'event={visit.kind}, to=<{show.address(recipient)}>, {who}{link}, ua="{agent}"'
+    # "host[ip]: SASL … failed" from a stranger's program must not look like a wrong login to fail2ban.
+    return f"{visit.queue_id}: " + said.replace("]: ", "]\\x3a ")
+
+
+def visit_columns(judged: Judged, recipient: Address | str | None, show: Shown) -> dict[str, object]:
+    """An open or a click for JSON, with the names of the view `events`."""
+    visit = judged.visit
+    return {
+        "queue_id": visit.queue_id,
+        "recipient": show.address(recipient),
+        "at": utc(visit.at, "microseconds"),
+        "ip": visit.ip or None,
+        "agent_class": judged.agent_class,
+        "by": judged.by,
+        "reason": judged.reason,
+        "link": visit.link if visit.kind == "click" else None,
+        "url": show.text(visit.target) if visit.kind == "click" else None,
+        "agent": show.text(visit.agent),
     }

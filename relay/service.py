@@ -1,8 +1,8 @@
 """One worker: opens everything, serves, stops.
 
-Start: store, then delivery, then the listeners; ready when every listener answers. Stop
+Start: store, keys, then delivery, then the listeners; ready when every listener answers. Stop
 (SIGTERM): take no new mail, claim no more, finish what is in hand within the grace time,
-give the rest back, close. A new configuration is for the next worker in this place.
+give the rest back, answer the web no more, close. A new configuration is for the next worker in this place.
 Everything lives in one exit stack and one task group; every task has a name.
 
 The worker's number comes from the database: no other living one has it, on any node. One that
@@ -21,29 +21,38 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, closing, suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import uvloop
 
 from relay.accept.server import Server, serve_submission
 from relay.accept.submission import Submission
 from relay.chores import do_chores
+from relay.compose.render import Making
 from relay.config import Config, Endpoint
 from relay.deliver.carrier import Carrier
 from relay.deliver.client import Client
 from relay.deliver.contents import Contents
+from relay.deliver.copying import Copies
 from relay.deliver.dispatcher import Dispatcher
 from relay.deliver.dns import Resolver
 from relay.deliver.mx import NextHops
+from relay.deliver.suppressed import Suppressed
+from relay.domains import Rotation
 from relay.lifeline import Lifeline
 from relay.log import Log
+from relay.public_web import open_web
 from relay.queue_id import QueueIds
+from relay.signing import Signing
 from relay.store import Store, StoreAway, StoreUnavailable, migrate, open_store, settle_down
 from relay.store.chores import ALIVE, Peer, Worker
+from relay.track.keys import Tokens, open_tokens
 
 SIGN_OF_LIFE = 3.0  # seconds between two
 SOON = 0.1  # seconds between two while somebody waits for the other
 PATIENCE = 30.0  # seconds for which a newcomer waits for attempts that are being made with what is its share now
+LEAST = 1.0  # seconds that visitors and what they did have at the end, however long the rest took
 AGAIN = 1.0  # seconds between two tries to open a database that is away
 # Seconds after which the loop lets the database's thread go on. Each statement of a transaction waits for that; with
 # Python's 5 ms a worker made 15 % less.
@@ -101,14 +110,14 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
         loop.set_exception_handler(lambda _, context: _unexpected(log, context))
         alive = asyncio.create_task(lifeline.keep(), name="lifeline")
         stack.callback(alive.cancel)
-        opening = asyncio.create_task(_joined(config), name="opening")
+        opening = asyncio.create_task(_opened(config, log), name="opening")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         stack.callback(stopped.cancel)
         await asyncio.wait({opening, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not opening.done():
             opening.cancel()
             return
-        store, me = opening.result()
+        store, me, tokens, signing = opening.result()
         stack.push_async_callback(store.close)
         queue_ids = QueueIds(me.writer, store.engine.now)
         contents = Contents(store, MEMORY)
@@ -119,17 +128,24 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
         client = Client(config.hostname, config.delivery.timeouts)
         # One clock for everything that is kept: the database's, so that the nodes' own may differ.
         clock = store.engine.now
-        carrier = Carrier(client, next_hops, contents, sandbox=config.sandbox, clock=clock)
+        copies = Copies(contents, partial(_making, config, tokens, signing), clock)
+        carrier = Carrier(client, next_hops, copies, Suppressed(store), sandbox=config.sandbox, clock=clock)
         dispatcher = Dispatcher(config, store, carrier, contents, log, queue_ids)
         presence = _Presence(me, store, dispatcher, queue_ids, log)
         submission = Submission(store, config, log, queue_ids, dispatcher, clock)
+        web = await open_web(config, store, tokens, log, doors)
 
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(presence.keep(), name="signs of life"),
                 tasks.create_task(dispatcher.keep_in_hand(), name="claims in hand"),
                 tasks.create_task(do_chores(config, store, log), name="chores"),
+                tasks.create_task(signing.keep(), name="signing keys"),
+                tasks.create_task(Rotation(store, resolver, log).keep(), name="rotation of signing keys"),
+                tasks.create_task(web.record(), name="visits"),
             ]
+            if tokens:
+                running.append(tasks.create_task(tokens.keep_fresh(log), name="token keys"))
             looking = tasks.create_task(dispatcher.run(), name="dispatcher")
             server = await serve_submission(submission, config, log, doors=doors)
             presence.server = server
@@ -141,6 +157,7 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
             await looking
             for task in running:
                 task.cancel()
+        await web.close(max(LEAST, deadline - time.monotonic()))
         with suppress(StoreUnavailable):
             await store.gone(presence.me)
 
@@ -150,20 +167,38 @@ def _unexpected(log: Log, context: Mapping[str, Any]) -> None:
     log.error(str(context["message"]), context.get("exception"))
 
 
-async def _joined(config: Config) -> tuple[Store, Worker]:
-    """The store, open, and our place among the workers."""
+class _Ground(NamedTuple):
+    """What a worker stands on: the store, its place among the workers, and the keys. No mail goes out without these."""
+
+    store: Store
+    me: Worker
+    tokens: Tokens | None  # None: nothing is tracked, and nobody is listened to
+    signing: Signing
+
+
+async def _opened(config: Config, log: Log) -> _Ground:
     waiting = _Waiting(config)
     while True:
         try:
             store = await open_store(config)
             try:
-                return store, await store.join()
+                me = await store.join()
+                tracking = config.tracking
+                tokens = await open_tokens(store.engine) if tracking.on or tracking.listen else None
+                signing = Signing(config.dkim, store, log)
+                await signing.refresh()
+                return _Ground(store, me, tokens, signing)
             except BaseException:
                 await store.close()
                 raise
         except StoreUnavailable as error:
             waiting.tell(error)
         await asyncio.sleep(AGAIN)
+
+
+def _making(config: Config, tokens: Tokens | None, signing: Signing) -> Making:
+    """What copies are made with at this moment: keys change while we work."""
+    return Making(config.hostname, config.tracking, tokens.signing if tokens else None, signing.sign)
 
 
 class _Presence:

@@ -31,6 +31,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
 from relay import data_dir, systemd
 from relay.child import Signals, call_me, end, fork
@@ -183,6 +184,7 @@ class _Supervisor:
             hostname=self._config.hostname,
             submission=_several(submission.listen),
             submission_tls=_several(submission.listen_tls),
+            tracking=_several(self._config.tracking.listen),
             workers=places(self._config),
         )
         systemd.notify("READY=1", f"STATUS=accepting mail with {places(self._config)} workers")
@@ -288,10 +290,14 @@ class _Supervisor:
 
     def _opened(self, config: Config) -> Config:
         """`config` with real ports, whose doors are ours. Raises `CannotListen`."""
-        real = self._doors.open(addresses(config), places(config))
-        plain = len(config.submission.listen)
-        submission = replace(config.submission, listen=tuple(real[:plain]), listen_tls=tuple(real[plain:]))
-        return replace(config, submission=submission)
+        real = iter(self._doors.open(addresses(config), places(config)))  # in the order of `addresses`
+        submission, tracking = config.submission, config.tracking
+        submission = replace(
+            submission,
+            listen=tuple(islice(real, len(submission.listen))),
+            listen_tls=tuple(islice(real, len(submission.listen_tls))),
+        )
+        return replace(config, submission=submission, tracking=replace(tracking, listen=tuple(real)))
 
     def _turn_back(self, before: Config, why: str) -> None:
         """The new configuration is good to read and not to work with."""

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import Config, DeliverySection, Endpoint, Route, Submission
+from relay import private_key
+from relay.config import Config, DeliverySection, DkimKey, Endpoint, Route, Submission, Tracking
 from relay.config_file import DEFAULT_PATH, ConfigError, LoadedConfig, find_config, load, sandbox_config
 from relay.config_schema import SCHEMA, to_toml
 from relay.config_values import duration, quoted, show_duration, show_size, size
+from relay.signing_key import Algorithm
 from tests.parts.certs import Authority
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
@@ -60,7 +62,9 @@ def test_the_example_has_every_key_once() -> None:
             section = heading[1] + "."
         elif key := re.match(r"(?:# )?([a-z_0-9]+) = ", line):
             written.append(section + key[1])
-    assert sorted(written) == sorted(_keys(Config(hostname="x.test")))
+    # The keys of DKIM stand under names nobody can know beforehand: their section is an example in a comment.
+    assert '#     [dkim."example.com"]' in EXAMPLE.read_text(encoding="utf-8")
+    assert sorted([*written, "dkim"]) == sorted(_keys(Config(hostname="x.test")))
 
 
 def test_every_key_of_the_example_is_explained() -> None:
@@ -74,7 +78,7 @@ def test_every_key_of_the_example_is_explained() -> None:
 def test_the_file_can_say_everything_there_is_to_configure() -> None:
     """No field of the configuration is out of reach, and no key leads nowhere."""
     known = [f"{section}.{key}".lstrip(".") for section, keys in SCHEMA.items() for key in keys]
-    assert sorted([*known, "delivery.routes"]) == sorted(_keys(Config(hostname="x.test")))
+    assert sorted([*known, "delivery.routes", "dkim"]) == sorted(_keys(Config(hostname="x.test")))
 
 
 # Reading
@@ -156,7 +160,66 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     assert (config.hostname, config.database_path) == ("mx2.shop.test", Path("/srv/b.db"))
 
 
-@pytest.mark.parametrize("section", ["inbound", "dkim", "tracking", "activity", "suppression"])
+def test_tracking_is_configured_by_the_names_of_the_documentation(tmp_path: Path) -> None:
+    """Addresses are settled once: the URL has no slash at its end, domains are in small letters."""
+    config = _config(
+        tmp_path,
+        """
+        [tracking]
+        listen = ["0.0.0.0:8080", "[::]:8080"]
+        base_url = "HTTPS://T.Example.com/"
+        trusted_proxies = ["127.0.0.1", "10.1.0.0/16"]
+        opens = false
+        plain_text = "leave"
+        client_address = "shortened"
+        contact = "abuse@shop.example"
+        [tracking.senders]
+        "Shop.Example" = "The Shop"
+        [tracking.streams]
+        weekly = "Weekly offers, about one a week"
+        """,
+    )
+    assert config.tracking == Tracking(
+        listen=(Endpoint("0.0.0.0", 8080), Endpoint("::", 8080)),
+        base_url="https://t.example.com",
+        trusted_proxies=("127.0.0.1/32", "10.1.0.0/16"),
+        opens=False,
+        plain_text="leave",
+        client_address="shortened",
+        contact="abuse@shop.example",
+        senders={"shop.example": "The Shop"},
+        streams={"weekly": "Weekly offers, about one a week"},
+    )
+    assert config.tracking.on
+
+
+def test_a_domain_may_have_one_key_or_several(tmp_path: Path) -> None:
+    """Files are seen from the configuration; RSA and Ed25519 may sign together."""
+    for name, algorithm in (("a.pem", Algorithm.RSA), ("b.pem", Algorithm.ED25519)):
+        (tmp_path / name).write_bytes(private_key.pem(private_key.make(algorithm)))
+    config = _config(
+        tmp_path,
+        """
+        [dkim."Shop.example"]
+        selector = "s2026"
+        key_file = "a.pem"
+        [[dkim."news.example"]]
+        selector = "r1"
+        key_file = "a.pem"
+        [[dkim."news.example"]]
+        selector = "e1.mail"
+        key_file = "b.pem"
+        """,
+    )
+    assert config.dkim == (
+        DkimKey("shop.example", "s2026", tmp_path / "a.pem"),
+        DkimKey("news.example", "r1", tmp_path / "a.pem"),
+        DkimKey("news.example", "e1.mail", tmp_path / "b.pem"),
+    )
+    assert _load(tmp_path, to_toml(config)).config == config
+
+
+@pytest.mark.parametrize("section", ["inbound", "activity", "suppression"])
 def test_sections_of_a_later_version_are_kept_with_a_warning(tmp_path: Path, section: str) -> None:
     """A configuration for more than this version can do starts, and says what is ignored."""
     loaded = _load(tmp_path, f'{HOSTNAME}[{section}]\nanything = "goes"\n')
@@ -172,6 +235,12 @@ def test_sections_of_a_later_version_are_kept_with_a_warning(tmp_path: Path, sec
         ('hostname = "relay.example.com"', "hostname"),
         (HOSTNAME + "[submission]\nlisten = []", "submission.listen"),
         (HOSTNAME + '[delivery]\nlifetime = "10s"', "delivery.lifetime"),
+        (HOSTNAME + '[tracking]\nlisten = ["127.0.0.1:8080"]', "tracking.base_url"),
+        (HOSTNAME + '[tracking]\nbase_url = "https://t.shop.test"', "tracking.listen"),
+        (
+            HOSTNAME + '[tracking]\nlisten = ["127.0.0.1:8080"]\nbase_url = "http://t.shop.test"',
+            "tracking.base_url",
+        ),
     ],
 )
 def test_what_is_doubtful_is_a_warning(tmp_path: Path, text: str, key: str) -> None:
@@ -195,6 +264,8 @@ def test_the_sandbox_needs_no_configuration_and_stays_on_the_machine(tmp_path: P
     assert config.sandbox
     assert config.data_dir == tmp_path
     assert [str(endpoint) for endpoint in config.submission.listen] == ["127.0.0.1:2587"]
+    assert [str(endpoint) for endpoint in config.tracking.listen] == ["127.0.0.1:8080"]
+    assert config.tracking.base_url == "http://127.0.0.1:8080"
     assert sum(config.delivery.retry[:2]) <= 60
     assert sandbox_config(environ={"XDG_DATA_HOME": "/x"}).data_dir == Path("/x/mailtrail-sandbox")
 
@@ -213,6 +284,10 @@ def test_a_configuration_that_is_shown_reads_as_the_same(tmp_path: Path) -> None
         max_header_size = 1000
         [delivery]
         routes = {{ "a.test" = {{ host = "10.0.0.9", port = 25, tls = "none", user = "quo\\"te", password = "p" }} }}
+        [tracking]
+        base_url = "https://[2001:db8::1]:8443"
+        senders = {{ "shop.test" = "The \\"Shop\\"" }}
+        streams = {{ weekly = "Offers" }}
         """,
     )
     after = _load(tmp_path, to_toml(before)).config

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from relay import private_key
 from relay.config import Config, Route
 from relay.config_file import ConfigError, LoadedConfig, load
 from relay.config_schema import to_toml
+from relay.signing_key import Algorithm
 from tests.parts.certs import Authority
 
 HOSTNAME = 'hostname = "mx1.shop.test"\n'
@@ -93,6 +95,20 @@ def test_a_missing_hostname_is_told(tmp_path: Path) -> None:
         ("[delivery]\nretry = []", "is empty"),
         ('[delivery]\nretry = ["5m", "1m"]', 'has "1m" after "5m". Put the shorter wait first'),
         ('[delivery]\nlease = "0s"', "must be a millisecond or more"),
+        ('[tracking]\nbase_url = "t.shop.test"', "Write scheme and host alone"),
+        ('[tracking]\nbase_url = "https://t.shop.test/mail"', "Write scheme and host alone"),
+        ('[tracking]\nbase_url = "https://me@t.shop.test"', "Write scheme and host alone"),
+        ('[tracking]\nbase_url = "https://t.shop.test:0"', "0 is no port"),
+        ('[tracking]\nbase_url = "https://t_1.shop.test"', "is no host name"),
+        ('[tracking]\ntrusted_proxies = ["0.0.0.0/0"]', "anybody could then give any address"),
+        ('[tracking]\nclient_address = "all"', 'should be one of "whole", "shortened", "none"'),
+        ('[tracking]\ncontact = "nobody"', '"nobody" is no mail address'),
+        ('[tracking]\nsenders = ["shop.test"]', "should be a table"),
+        ('[tracking.senders]\n"shop test" = "Shop"', '"shop test" is no host name'),
+        ('[tracking.senders]\n"shop.test" = "Shop"\n"Shop.test" = "Shop"', "names shop.test twice"),
+        ("[tracking.streams]\nweekly = true", 'has "weekly", which is true, and should be text'),
+        ('[tracking]\nlisten = ["0.0.0.0:587"]', "takes mail already"),
+        ('dkim = "s2026"', 'should be a section for each domain: [dkim."example.com"]'),
         ('[log]\nformat = "xml"', 'is "xml", and should be one of "text", "json"'),
         ('[log]\nsyslog_name = "two words"', "is no name for log lines"),
         ('[log]\nfile = "/nowhere/at/all/mail.log"', "the directory /nowhere/at/all does not exist"),
@@ -169,6 +185,47 @@ def test_a_certificate_is_tried(tmp_path: Path) -> None:
         "line 3: submission.tls_certificate",
         "line 4: submission.tls_key",
     ]
+
+
+def test_the_web_side_has_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """The same is told of it, under its own keys."""
+    certified = Authority(tmp_path).certificate("t.shop.test")
+    assert _problems(tmp_path, f'[tracking]\ntls_certificate = "{certified.certificate}"') == [
+        "line 3: tracking.tls_certificate: needs tracking.tls_key beside it"
+    ]
+    section = f'[tracking]\ntls_certificate = "{certified.key}"\ntls_key = "{certified.key}"\n'
+    assert _problems(tmp_path, section)[0].startswith("line 3: tracking.tls_certificate: ")
+
+
+# Keys that sign
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ('[dkim."no domain"]\nselector = "s"', "is no domain"),
+        ('[dkim."shop.test"]\nselector = "s"', "has no key_file"),
+        ('[dkim."shop.test"]\nkey_file = "key.pem"', "has no selector"),
+        ('[dkim."shop.test"]\nselector = "s s"\nkey_file = "key.pem"', '"s s" is no selector'),
+        ('[dkim."shop.test"]\nselector = "s"\nkey_file = "key.pem"\nkey = 1', "unknown key. There is selector"),
+        ('[dkim."shop.test"]\nselector = "s"\nkey_file = "gone.pem"', "gone.pem cannot be read: No such file"),
+        ('[dkim."shop.test"]\nselector = "s"\nkey_file = "odd.pem"', "odd.pem is no key to sign with: "),
+        ('[dkim]\n"shop.test" = "key.pem"', "should be a table with selector and key_file"),
+        (
+            '[[dkim."shop.test"]]\nselector = "s"\nkey_file = "key.pem"\n'
+            '[[dkim."shop.test"]]\nselector = "S"\nkey_file = "key.pem"\n',
+            '"s" is there twice',
+        ),
+    ],
+)
+def test_a_wrong_key_is_told(tmp_path: Path, section: str, said: str) -> None:
+    """Each mistake stands under its domain, and is found before the first message."""
+    (tmp_path / "key.pem").write_bytes(private_key.pem(private_key.make(Algorithm.ED25519)))
+    (tmp_path / "odd.pem").write_bytes(b"no key at all")
+    (problem,) = _problems(tmp_path, section)
+    assert "dkim." in problem
+    assert said in problem
+    assert problem.startswith("line ")
 
 
 # Routes

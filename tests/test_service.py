@@ -6,8 +6,12 @@ import signal
 import smtplib
 from pathlib import Path
 
+from relay import private_key
+from relay.compose.signature import verified
 from relay.event import Action
 from relay.log_actions import NAMED, log_actions
+from relay.signing_key import Algorithm
+from tests.parts.mx import FakeMx
 from tests.parts.program import Relay, command, relay
 from tests.parts.written_log import ID, Written
 
@@ -18,7 +22,8 @@ async def submitted(program: Relay, recipient: str) -> str:
 
     def send() -> None:
         with smtplib.SMTP(host, port) as client:
-            client.sendmail("a@relay.test", [recipient, f"2{recipient}"], "Subject: x\r\n\r\nx\r\n")
+            content = "From: a@news.relay.test\r\nSubject: x\r\n\r\nx\r\n"
+            client.sendmail("a@relay.test", [recipient, f"2{recipient}"], content)
 
     before = len(program.matching(r"nrcpt=2"))
     await asyncio.to_thread(send)
@@ -78,6 +83,21 @@ async def test_what_is_doubtful_in_the_configuration_is_said_at_the_start_and_at
         await program.line("reloaded: ")
         assert len(program.matching(r"warning: line 1: hostname: ")) == 2
         assert await program.stop() == 0
+
+
+async def test_a_key_of_the_configuration_signs_what_goes_out(tmp_path: Path) -> None:
+    """What comes from its domain, or from one below it, verifies when it arrives."""
+    key = private_key.make(Algorithm.ED25519)
+    (tmp_path / "s1.pem").write_bytes(private_key.pem(key))
+    records = {"s1._domainkey.relay.test": [f"v=DKIM1; k=ed25519; p={private_key.public_half(key)}".encode()]}
+    signing = {'"relay.test"': {"selector": "s1", "key_file": "s1.pem"}}
+    async with FakeMx() as mx:
+        settings = {"dkim": signing, "delivery": {"routes": {"*": f"127.0.0.1:{mx.port}"}}}
+        async with relay(tmp_path, settings) as program:
+            await submitted(program, "ada@x.test")
+            for copy in await mx.received(2):
+                assert verified(copy.content, lambda name: records.get(name, []))
+            assert await program.stop() == 0
 
 
 async def test_a_stop_that_is_asked_for_twice_leaves_no_traceback(tmp_path: Path) -> None:

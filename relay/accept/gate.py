@@ -5,10 +5,8 @@ Decides at the door only; what is said inside is the session's business.
 
 import asyncio
 import ipaddress
-import ssl
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
 from relay.accept import texts
@@ -16,6 +14,7 @@ from relay.accept.body import Budget
 from relay.accept.refusals import Refusals, Store
 from relay.accept.texts import Refused
 from relay.address import Address
+from relay.certificate import Certificate
 from relay.config import Config
 from relay.log import Peer
 
@@ -63,21 +62,6 @@ class SessionLog(Protocol):
     def note(self, text: str, **fields: object) -> None: ...
 
     def error(self, text: str, exc: BaseException | None = None, **fields: object) -> None: ...
-
-
-class Certificate:
-    """Our certificate and key, in one context that lives as long as we. Raises `OSError` (`ssl.SSLError`)."""
-
-    def __init__(self, certificate: Path, key: Path | None) -> None:
-        self._files = (certificate, key)
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996: older ones must not be used
-        self.context.load_cert_chain(*self._files)
-
-    def reload(self) -> None:
-        """Take the files anew, for the handshakes to come; if they are no good the old ones stay, and it raises."""
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*self._files)
-        self.context.load_cert_chain(*self._files)
 
 
 class Gate:

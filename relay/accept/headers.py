@@ -16,6 +16,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from relay import controls
+
 MAX_SUBJECT = 500  # characters kept of a subject
 MAX_TAG = 100
 MAX_PAIRS = 32  # X-Mailtrail-Metadata fields
@@ -48,6 +50,8 @@ class Head:
     cc: list[bytes] = field(default_factory=list)
     tag: bytes = b""
     metadata: list[bytes] = field(default_factory=list)
+    controls: list[tuple[bytes, bytes]] = field(default_factory=list)  # what asks about tracking: relay/controls.py
+    foreign_tag: bytes = b""  # as another service's fields say it
     dropped: list[tuple[int, int]] = field(default_factory=list)  # spans that must not be kept
 
 
@@ -109,6 +113,14 @@ def _metadata(head: Head, found: _Found) -> None:
     head.metadata.append(found[2])
 
 
+def _control(head: Head, found: _Found) -> None:
+    head.controls.append((found[1].lower(), found[2]))
+
+
+def _foreign_tag(head: Head, found: _Found) -> None:
+    head.foreign_tag = head.foreign_tag or found[2]
+
+
 def _drop(head: Head, found: _Found) -> None:
     head.dropped.append(found.span())
 
@@ -126,6 +138,9 @@ _FIELDS: dict[bytes, Callable[[Head, _Found], None]] = {
     b"resent-bcc": _drop,
     b"x-mailtrail-tag": _tag,
     b"x-mailtrail-metadata": _metadata,
+    b"x-pm-tag": _foreign_tag,
+    b"x-mailgun-tag": _foreign_tag,
+    **dict.fromkeys(controls.READERS, _control),
 }
 
 

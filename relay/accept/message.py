@@ -6,9 +6,11 @@ Standards: RFC 6409 8 (what a submission server may add), RFC 5321 4.4 (trace), 
 
 from collections.abc import Iterable
 
+from relay import controls
 from relay.accept import headers, trace
 from relay.accept.trace import Client
 from relay.address import Address
+from relay.controls import Wishes
 from relay.credential import Credential
 from relay.delivery import Delivery
 from relay.envelope import NO_METADATA, Envelope, Message, Role
@@ -43,6 +45,7 @@ def make(
         top += f"Message-ID: {message_id}\r\n"
     if not head.dated:
         top += f"Date: {trace.date(int(now))}\r\n"
+    wishes = _wishes(head, client.credential)
     kept = b"".join(_pieces(top.encode("utf-8"), head, content))
     message = Message(
         queue_id=queue_id,
@@ -60,6 +63,9 @@ def make(
         metadata=headers.metadata(head.metadata) if head.metadata else NO_METADATA,
         credential=client.credential.name if client.credential else None,
         client_ip=client.ip,
+        track_opens=wishes.opens is not False,
+        track_clicks=wishes.clicks is not False,
+        unsubscribe=wishes.unsubscribe is True,
     )
     return Accepted(message, _deliveries(message, envelope, _roles(envelope, head)), kept)
 
@@ -120,6 +126,15 @@ def _sender(head: headers.Head, reverse_path: Address | None) -> str:
     return str(reverse_path or "")
 
 
+def _wishes(head: headers.Head, credential: Credential | None) -> Wishes:
+    """What message and credential ask for together."""
+    said = controls.read(head.controls) if head.controls else controls.SILENCE
+    if credential is None:
+        return said
+    return said & Wishes(credential.track_opens, credential.track_clicks, credential.unsubscribe)
+
+
 def _tag(head: headers.Head, credential: Credential | None) -> str | None:
-    own = headers.text(head.tag, headers.MAX_TAG) if head.tag else ""
+    field = head.tag or head.foreign_tag
+    own = headers.text(field, headers.MAX_TAG) if field else ""
     return own or (credential.tag if credential else None)

@@ -20,9 +20,10 @@ from collections.abc import Mapping
 
 from relay.accept.connection import TLS_HANDSHAKE
 from relay.accept.credentials import Logins
-from relay.accept.gate import Certificate, Gate, SessionLog
+from relay.accept.gate import Gate, SessionLog
 from relay.accept.session import SubmissionSession
 from relay.accept.submission import Submission
+from relay.certificate import Certificate
 from relay.config import Config, Endpoint
 
 BACKLOG = 1024

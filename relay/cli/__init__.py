@@ -24,6 +24,8 @@ NOUNS = (
     ("message", "what became of messages: list, show, source"),
     ("refused", "what was refused at SMTP time: list, show"),
     ("credential", "what applications log in with: add, list, show, set, rotate, revoke"),
+    ("domain", "who signs: add, list, show, records, check, rotate, remove"),
+    ("token", "what links of ours contain, and the keys they are signed with: decode, list, rotate"),
     ("explain", "what a reply, a rule or a refusal means"),
     ("node", "the machines and their workers: list"),
     ("db", "the database: path, schema, query, backup, copy, check, prune, migrate"),

@@ -1,6 +1,7 @@
-"""The bounds of a credential as people write them: `--from`, `--ip`, `--rate`, `--max-size`, `--tag`.
+"""The bounds of a credential as people write them: `--from`, `--ip`, `--rate`, `--max-size`, `--tag`; its tracking.
 
-Reads and words them; knows no database. "any" takes a bound away. Fails with `Usage`.
+Reads and words them; knows no database. "any" takes a bound away, "default" a word about tracking.
+Fails with `Usage`.
 """
 
 import argparse
@@ -14,24 +15,33 @@ from relay.config_values import duration, show_duration, show_size, size
 from relay.credential import Credential, Rate
 
 ANY = "any"
+_TRACKING = {"yes": True, "no": False, "default": None}
 _RATE = re.compile(r"(\d{1,9})/(\d*(?:ms|s|m|h|d|w))")
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
     """The options."""
-    group = parser.add_argument_group("bounds (each can be 'any')")
-    group.add_argument(
+    bounds = parser.add_argument_group("bounds (each can be 'any')")
+    bounds.add_argument(
         "--from", dest="domains", nargs="+", metavar="DOMAIN", help="domains in From; .example.com: and below"
     )
-    group.add_argument("--ip", dest="networks", nargs="+", metavar="CIDR", help="networks that it may log in from")
-    group.add_argument("--rate", metavar="N/TIME", help="at most N messages in TIME: 10/s, 100/m, 5000/24h")
-    group.add_argument("--max-size", metavar="SIZE", help="largest message: 512KiB, 10MiB")
-    group.add_argument("--tag", help="for messages that bring none")
+    bounds.add_argument("--ip", dest="networks", nargs="+", metavar="CIDR", help="networks that it may log in from")
+    bounds.add_argument("--rate", metavar="N/TIME", help="at most N messages in TIME: 10/s, 100/m, 5000/24h")
+    bounds.add_argument("--max-size", metavar="SIZE", help="largest message: 512KiB, 10MiB")
+    tracking = parser.add_argument_group("tracking (each yes, no or default; a no wins over what a message says)")
+    for option, what in (
+        ("--track-opens", "put a pixel into its mail"),
+        ("--track-clicks", "rewrite links in its mail"),
+        ("--unsubscribe", "give its mail List-Unsubscribe fields"),
+    ):
+        tracking.add_argument(option, choices=tuple(_TRACKING), metavar="WORD", help=what)
+    bounds.add_argument("--tag", help="for messages that bring none")
 
 
 def any_bound(args: argparse.Namespace) -> bool:
     """Is a bound given?"""
-    given = (args.domains, args.networks, args.rate, args.max_size, args.tag)
+    bounds = (args.domains, args.networks, args.rate, args.max_size, args.tag)
+    given = (*bounds, args.track_opens, args.track_clicks, args.unsubscribe)
     return any(bound is not None for bound in given)
 
 
@@ -47,6 +57,12 @@ def bounded(credential: Credential, args: argparse.Namespace) -> Credential:
         credential = replace(credential, max_message_size=None if args.max_size == ANY else _size(args.max_size))
     if args.tag is not None:
         credential = replace(credential, tag=None if args.tag == ANY else _tag(args.tag))
+    if args.track_opens is not None:
+        credential = replace(credential, track_opens=_TRACKING[args.track_opens])
+    if args.track_clicks is not None:
+        credential = replace(credential, track_clicks=_TRACKING[args.track_clicks])
+    if args.unsubscribe is not None:
+        credential = replace(credential, unsubscribe=_TRACKING[args.unsubscribe])
     return credential
 
 
@@ -59,8 +75,14 @@ def limits(credential: Credential) -> str:
         f"{rate.messages} per {show_duration(rate.seconds)}" if rate else "",
         f"up to {show_size(biggest)}" if biggest else "",
         f"tag {credential.tag}" if credential.tag else "",
+        *_tracking(credential),
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _tracking(credential: Credential) -> list[str]:
+    said = {"opens": credential.track_opens, "clicks": credential.track_clicks, "unsubscribe": credential.unsubscribe}
+    return [f"{what} {'yes' if wanted else 'no'}" for what, wanted in said.items() if wanted is not None]
 
 
 def _domain(text: str) -> str:

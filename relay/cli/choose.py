@@ -128,7 +128,7 @@ async def agreed(
     if args.dry_run:
         screen.note("Nothing was changed (dry run).")
     elif not args.yes:
-        _ask(found.deliveries)
+        ask(found.deliveries)
     return found
 
 
@@ -145,7 +145,8 @@ def _waiting(screen: Screen, found: Preview) -> str:
     return f", waiting {longest}" if shortest == longest else f", waiting {shortest} – {longest}"
 
 
-def _ask(number: int) -> None:
+def ask(number: int) -> None:
+    """Ask the person at the terminal whether to change `number` things. Raises `NotConfirmed`."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NotConfirmed("not confirmed: this is not a terminal, so nothing was changed", "add --yes to do it")
     wanted = str(number) if number > TYPE_THE_NUMBER else "y"

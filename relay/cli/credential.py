@@ -2,8 +2,9 @@
 
 A secret is made by us (or read from standard input with --password-stdin), shown once and kept
 as a digest. A credential is bound to what is given: From domains, networks, a rate, a message
-size; without bounds it may do everything. `rotate` gives a new secret and lets the old one live
-for a grace time; `revoke` ends all of them at once and keeps the name for the records.
+size; without bounds it may do everything. It may also say whether its mail is tracked. `rotate` gives
+a new secret and lets the old one live for a grace time; `revoke` ends all of them at once and keeps the
+name for the records.
 """
 
 import argparse
@@ -59,11 +60,12 @@ def add(noun: Parser) -> None:
     verb = level.verb(
         "set",
         set_,
-        "Change bounds. What is not named stays; 'any' takes a bound away.",
+        "Change bounds and tracking. What is not named stays; 'any' takes a bound away.",
         (
             "mailtrail credential set billing-app --rate 100/m",
             "mailtrail credential set billing-app --from example.com .shop.example",
             "mailtrail credential set billing-app --ip any",
+            "mailtrail credential set billing-app --track-opens no --track-clicks default",
         ),
     )
     verb.add_argument("name", metavar="NAME")
@@ -195,7 +197,7 @@ _LISTING = Listing(
         Column("SECRETS", "secrets", wide=True),
     ),
     "name",
-    ("from", "networks", "rate", "max_message_size", "revoked_at"),
+    ("from", "networks", "rate", "max_message_size", "revoked_at", "track_opens", "track_clicks", "unsubscribe"),
 )
 
 
@@ -215,6 +217,9 @@ def public(credential: Credential, now: float) -> dict[str, Any]:
         "secrets": len(valid),
         "created_at": wording.rfc3339(credential.created_at),
         "revoked_at": wording.rfc3339(credential.revoked_at),
+        "track_opens": credential.track_opens,  # null: as the relay does
+        "track_clicks": credential.track_clicks,
+        "unsubscribe": credential.unsubscribe,
     }
 
 

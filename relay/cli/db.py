@@ -144,6 +144,11 @@ async def backup(args: argparse.Namespace, screen: Screen) -> int:
         target.unlink()
         raise
     screen.line(f"{screen.mark('ok')} {target}, {wording.size(target.stat().st_size)}")
+    keys = configuration(args).database_path.parent / "keys"
+    if keys.is_dir():  # secrets are never in the database; without them links and signatures of old mail are lost
+        screen.line(
+            f"  the keys of links and signatures are not in it: keep a copy of {keys} too, where nobody reads it"
+        )
     return 0
 
 

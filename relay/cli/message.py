@@ -180,9 +180,30 @@ def _recipient(screen: Screen, row: Row, width: int, *, gives_up: float) -> None
     screen.line(
         f"  {row['recipient_type'].capitalize():4} {plain(row['recipient']):{width}}  {'  '.join(what)}".rstrip()
     )
+    if marks := _marks(row):
+        screen.line(f"       {marks}")
+    if row["copy_note"]:
+        screen.line(f"       tracking: {plain(row['copy_note'])}")
     if row["reason"]:
         kind = f"   [{row['reason_class']}]" if row["reason_class"] else ""
         screen.line(f"       {plain(row['reason'])}{kind}")
+
+
+def _marks(row: Row) -> str:
+    """What the recipient did with it, by what their copy can tell."""
+    said = [_times("opened", row["opens"], row["auto_opens"]), _times("clicked", row["clicks"], row["auto_clicks"])]
+    if row["status"] == "sent":
+        said[0] = said[0] or ("not opened yet" if row["trackable"] else "")
+        said[1] = said[1] or (f"{wording.count(row['links'], 'link')}, none followed" if row["links"] else "")
+    said += ["unsubscribed" if row["unsubscribed"] else "", "called it spam" if row["complained"] else ""]
+    return ", ".join(part for part in said if part)
+
+
+def _times(did: str, people: int, machines: int) -> str:
+    """`opened 3 (1 automatic)`; empty: never."""
+    if not people + machines:
+        return ""
+    return f"{did} {people + machines}" + (f" ({machines} automatic)" if machines else "")
 
 
 def _local(screen: Screen, at: str) -> str:

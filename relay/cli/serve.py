@@ -12,8 +12,8 @@ def add(noun: Parser) -> None:
     """`serve` has no verbs."""
     noun.set_defaults(run=serve)
     noun.description = (
-        "Run the relay.\n\n--sandbox needs no configuration: it listens on loopback (submission on port 2587), and no "
-        "mail leaves the machine, every recipient is answered by the built-in simulator."
+        "Run the relay.\n\n--sandbox needs no configuration: it listens on loopback (submission on port 2587, the web "
+        "on 8080), and no mail leaves the machine, every recipient is answered by the built-in simulator."
     )
     noun.examples = (
         "mailtrail serve --sandbox",

@@ -60,7 +60,12 @@ def header_end(content: bytes) -> int:
 
 def fields(content: bytes) -> Iterator[Field]:
     """The header's fields in order."""
-    for found in _FIELD.finditer(content, 0, header_end(content)):
+    return fields_between(content, 0, header_end(content))
+
+
+def fields_between(content: bytes, start: int, end: int) -> Iterator[Field]:
+    """The fields of a header that lies at `content[start:end]`, for parts."""
+    for found in _FIELD.finditer(content, start, end):
         yield Field(found[1].lower().decode("ascii"), found.start(), found.end(), found[2])
 
 

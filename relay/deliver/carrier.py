@@ -1,4 +1,4 @@
-"""One attempt at one delivery: the hops in order, the copy, the transaction, the verdict.
+"""One attempt at one delivery: may it go, the copy, the hops in order, the transaction, the verdict.
 
 It is given a connection that may be kept from the delivery before, and gives back the
 one that may be kept for the next. What others do wrong is in the verdict; nothing is
@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from relay.compose.render import render
 from relay.deliver import outcome, simulator
 from relay.deliver.client import Client, Connection
-from relay.deliver.contents import Contents
 from relay.deliver.conversation import Conversation
+from relay.deliver.copying import Copies
 from relay.deliver.exchange import Failure, Sent
 from relay.deliver.mx import Hop, NextHops
-from relay.delivery import Attempt, Delivery, Status, Verdict
+from relay.deliver.suppressed import Suppressed
+from relay.delivery import Attempt, Delivery, Made, Status, Verdict
 
 _CONTENT_GONE = Verdict(
     Status.SOFT_BOUNCE, "unknown_permanent", "5.3.0", "the content of this message is no longer kept by this relay"
@@ -26,12 +26,16 @@ _CONTENT_GONE = Verdict(
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What an attempt came to. `relayed`: the next server took no responsibility for NOTIFY (RFC 3461)."""
+    """What an attempt came to. `relayed`: the next server took no responsibility for NOTIFY (RFC 3461).
+
+    `made` says what the copy was; None: there was no attempt, or no copy.
+    """
 
     attempt: Attempt
     verdict: Verdict
     connection: Connection | None
     relayed: bool = False
+    made: Made | None = None
 
 
 class _Try:
@@ -46,8 +50,9 @@ class _Try:
         self.conversation = Conversation()
         self.hop: Hop | None = None
         self.exchange: Sent | Failure | None = None
+        self.made: Made | None = None
 
-    def made(self) -> Attempt:
+    def told(self) -> Attempt:
         talk, hop = self.conversation, self.hop
         replied = isinstance(self.exchange, Failure) and self.exchange.reply is not None
         return Attempt(
@@ -75,7 +80,8 @@ class Carrier:
         self,
         client: Client,
         next_hops: NextHops,
-        contents: Contents,
+        copies: Copies,
+        suppressed: Suppressed,
         *,
         sandbox: bool,
         clock: Callable[[], float] = time.time,
@@ -83,20 +89,31 @@ class Carrier:
         self._clock = clock
         self._client = client
         self._next_hops = next_hops
-        self._contents = contents
+        self._copies = copies
+        self._suppressed = suppressed
         self._sandbox = sandbox
+
+    def expect(self, deliveries: Sequence[Delivery]) -> None:
+        """These are in hand now: whether they may go is asked at once, for all in one."""
+        self._suppressed.expect(deliveries)
+
+    def forget(self, delivery: Delivery) -> None:
+        """This one will not be carried after all."""
+        self._suppressed.forget(delivery)
 
     async def carry(self, delivery: Delivery, in_hand_since: float, kept: Connection | None, lane: str) -> Carried:
         """Try `delivery` of that lane once, over `kept` if that still works."""
         this = _Try(delivery, in_hand_since, self._clock)
-        async with self._contents.borrow(delivery.message.queue_id, delivery.message.size, lane) as content:
-            if content is None:
-                return Carried(this.made(), _CONTENT_GONE, kept)
-            copy = render(delivery, content)
+        if stopped := await self._suppressed.check(delivery):
+            return Carried(this.told(), stopped, kept)
+        async with self._copies.make(delivery, lane) as copy:
+            if copy is None:
+                return Carried(this.told(), _CONTENT_GONE, kept)
+            this.made = Made(copy.trackable, copy.links, copy.note)
             simulated = simulator.answer(delivery.recipient, delivery.attempt, sandbox=self._sandbox)
             if simulated is not None:
-                return await self._simulate(this, simulated, copy, kept)
-            return await self._deliver(this, copy, kept)
+                return await self._simulate(this, simulated, copy.content, kept)
+            return await self._deliver(this, copy.content, kept)
 
     async def _simulate(
         self, this: _Try, fate: simulator.SimulatedReply, copy: bytes, kept: Connection | None
@@ -106,7 +123,7 @@ class Carrier:
         this.exchange = fate.play(this.delivery, copy, this.conversation)
         verdict = outcome.judge(this.exchange, more_hops=False)
         assert verdict is not None  # without another hop there is always one
-        return Carried(this.made(), verdict, kept)
+        return Carried(this.told(), verdict, kept, made=this.made)
 
     async def _deliver(self, this: _Try, copy: bytes, kept: Connection | None) -> Carried:
         # 1. Where to: known already, or asked now. Nowhere: that is the verdict.
@@ -120,7 +137,7 @@ class Carrier:
             this.ms_dns = int((time.monotonic() - began) * 1000)
         if isinstance(hops, Verdict):
             this.conversation.note(hops.reason)
-            return Carried(this.made(), hops, kept)
+            return Carried(this.told(), hops, kept, made=this.made)
         if kept is not None:
             this.hop = kept.hop
             this.exchange = await kept.send(this.delivery, copy, this.conversation)
@@ -154,4 +171,4 @@ class Carrier:
         if verdict is None:
             return None
         relayed = isinstance(this.exchange, Sent) and not this.exchange.dsn
-        return Carried(this.made(), verdict, connection, relayed)
+        return Carried(this.told(), verdict, connection, relayed, this.made)

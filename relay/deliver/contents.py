@@ -5,11 +5,14 @@ read it back; everything else is read when its attempt begins. What waits for it
 room for what is read now. Who needs one more content than the budget allows waits until another
 is given back. A small one does not wait. Of big ones each lane may always use one, and more of
 them only within half of what the others leave: a slow lane, or a few, leave room for the next.
+
+Copies that are made of contents, one for each recipient, have a budget of the same size and by the same
+rule. Room for the copy is had before the content is borrowed: whoever holds a content waits for nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +42,7 @@ class Contents:
         self._held: dict[str, _Held] = {}
         self._octets = 0
         self._used: dict[str, int] = {}  # octets of big contents, by the lane that uses them
+        self._copies: dict[str, int] = {}  # octets of big copies, by the lane that sends them
         self._freed = asyncio.Condition()
         self._waiting = 0  # attempts that are reading, or waiting for their part or for room to read
 
@@ -65,6 +69,10 @@ class Contents:
             return self._borrowed(queue_id, size)
         return self._borrowed_in_part(queue_id, size, lane)
 
+    def room(self, size: int, lane: str) -> AbstractAsyncContextManager[None]:
+        """Room for a copy of `size` octets that a delivery of `lane` is about to make."""
+        return nullcontext() if self._small(size) else self._part(self._copies, lane, size, self._takes_copy)
+
     @asynccontextmanager
     async def _borrowed(self, queue_id: str, size: int) -> AsyncIterator[bytes | None]:
         held = self._held.get(queue_id) or await self._load(queue_id, size)
@@ -84,27 +92,39 @@ class Contents:
     @asynccontextmanager
     async def _borrowed_in_part(self, queue_id: str, size: int, lane: str) -> AsyncIterator[bytes | None]:
         """The same, as soon as that leaves enough for the other lanes."""
+        async with self._part(self._used, lane, size, self._leaves_enough), self._borrowed(queue_id, size) as content:
+            yield content
+
+    @asynccontextmanager
+    async def _part(
+        self, used: dict[str, int], lane: str, size: int, allowed: Callable[[dict[str, int], str, int], bool]
+    ) -> AsyncIterator[None]:
+        """So many octets of `used` for this lane, once that is allowed."""
         self._waiting += 1
         try:
             async with self._freed:
-                await self._freed.wait_for(lambda: self._leaves_enough(lane, size))
-                self._used[lane] = self._used.get(lane, 0) + size
+                await self._freed.wait_for(lambda: allowed(used, lane, size))
+                used[lane] = used.get(lane, 0) + size
         finally:
             self._waiting -= 1
         try:
-            async with self._borrowed(queue_id, size) as content:
-                yield content
+            yield
         finally:
-            self._used[lane] -= size
-            if not self._used[lane]:
-                del self._used[lane]
+            used[lane] -= size
+            if not used[lane]:
+                del used[lane]
             if self._waiting:
                 await self._tell()
 
-    def _leaves_enough(self, lane: str, size: int) -> bool:
-        mine = self._used.get(lane, 0)
-        left_by_others = self._budget - (sum(self._used.values()) - mine)
+    def _leaves_enough(self, used: dict[str, int], lane: str, size: int) -> bool:
+        mine = used.get(lane, 0)
+        left_by_others = self._budget - (sum(used.values()) - mine)
         return mine == 0 or 2 * (mine + size) <= left_by_others
+
+    def _takes_copy(self, used: dict[str, int], lane: str, size: int) -> bool:
+        """Copies are nobody's but their lane's: all of them together stay within the budget."""
+        octets = sum(used.values())
+        return octets == 0 or (octets + size <= self._budget and self._leaves_enough(used, lane, size))
 
     def _small(self, size: int) -> bool:
         return size * SMALL <= self._budget

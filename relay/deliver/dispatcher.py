@@ -82,6 +82,7 @@ class Dispatcher:
         """Take what was reserved, now that it is safe."""
         self._hand.unreserve(len(accepted.deliveries))
         self._contents.keep(accepted.message.queue_id, accepted.content, len(accepted.deliveries))
+        self._carrier.expect(accepted.deliveries)
         self._hand.take(accepted.deliveries, self._store.engine.now())
 
     # Claiming.
@@ -160,6 +161,7 @@ class Dispatcher:
                     await self._store.release(claimed)
                     return
                 await self._fetch(claimed)
+                self._carrier.expect(claimed)
                 self._hand.take(claimed, self._store.engine.now())
             self._hand.backlog |= len(room) < len(due)
             busy.update(due)
@@ -205,6 +207,7 @@ class Dispatcher:
         for work in lane.take({work for work in lane.waiting if work.delivery.destination == destination}):
             now = self._store.engine.now()
             self._contents.forget(work.delivery.message.queue_id)
+            self._carrier.forget(work.delivery)
             await self._settling.settle(work, Carried(Attempt(now, now), suspended, None))
 
     # Keeping what is in hand, and stopping.
@@ -245,6 +248,7 @@ class Dispatcher:
         gone = {work for work in waiting if (work.delivery.message.queue_id, work.delivery.number) in stopped}
         for work in self._hand.take_out(gone):
             self._contents.forget(work.delivery.message.queue_id)
+            self._carrier.forget(work.delivery)
             self._hand.drop(work)
 
     async def stop(self, grace: float) -> None:
@@ -283,6 +287,7 @@ class Dispatcher:
             # Not kept, or they would be renewed for ever: their leases end by themselves.
         for work in works:
             self._contents.forget(work.delivery.message.queue_id)
+            self._carrier.forget(work.delivery)
             self._hand.drop(work)
 
 

@@ -1,4 +1,4 @@
-"""DNS questions: MX and address records, remembered by their TTL.
+"""DNS questions: MX and address records, remembered by their TTL; TXT records, asked for anew.
 
 The only home of dnspython. It asks the configured name servers (or the system's), over
 UDP and over TCP where an answer was cut, follows CNAMEs, and remembers what it heard: records for
@@ -44,7 +44,7 @@ MIN_TTL = 1.0  # seconds; a TTL of 0 would make every message of a burst ask aga
 SERVER_TIMEOUT = 3.0  # seconds one server has before the next one is asked
 EDNS_PAYLOAD = 1232  # octets: what passes everywhere unfragmented (DNS flag day 2020)
 
-R = TypeVar("R", "str", "Mx")  # what a record is read as
+R = TypeVar("R", "str", "Mx", "bytes")  # what a record is read as
 
 
 class Outcome(Enum):
@@ -96,6 +96,10 @@ class Resolver:
     async def ipv6(self, host: str) -> Answer[str]:
         """The IPv6 addresses of `host`."""
         return await self._ask(host, dns.rdatatype.AAAA, _address)
+
+    async def txt(self, name: str) -> Answer[bytes]:
+        """The TXT records of `name`, each with its strings joined. Not remembered: who asks waits for it to change."""
+        return await self._query(name, dns.rdatatype.TXT, _txt)
 
     def local(self, host: str) -> tuple[str, ...]:
         """The addresses that /etc/hosts gives `host`: for names of the operator's, never for a stranger's."""
@@ -182,6 +186,10 @@ def _mx(record: Any) -> Mx:
 
 def _address(record: Any) -> str:
     return str(record.address)
+
+
+def _txt(record: Any) -> bytes:
+    return b"".join(record.strings)
 
 
 def _has_soa(response: dns.message.Message) -> bool:

@@ -90,9 +90,10 @@ class Settling:
             attempt,
             verdict,
             due_at=due_at,
-            spooled_at=None if work.spooled else work.since,
+            spooled_at=None if work.spooled or verdict.status is Status.REJECTED else work.since,
             warned=bool(notices) and kind is Kind.DELAY,
             notices=notices,
+            copy=carried.made,
         )
 
     async def _notice(self, kind: Kind, delivery: Delivery, verdict: Verdict, attempt: Attempt) -> Accepted:

@@ -22,6 +22,18 @@ from relay.store.rows import to_json
 STEP = 200
 ALIVE = 10.0  # seconds without a sign of life until a worker counts as gone
 
+# What goes with a message. Its deliveries first: a visit or an event that comes at this moment finds none any more, and
+# is not kept, or was kept before and goes with the others.
+_OF_MESSAGES = (
+    "prune_deliveries",
+    "drop_contents",
+    "prune_attempts",
+    "prune_events",
+    "prune_visits",
+    "prune_marks",
+    "prune_messages",
+)
+
 _TOLD = Statement("tell", {"topic": "workers"})
 
 
@@ -176,8 +188,7 @@ class Chores(Desk):
                 return count
             rows = [{"queue_id": row["queue_id"]} for row in found]
             named = {"rows": to_json(rows)}
-            names = ("drop_contents", "prune_attempts", "prune_events", "prune_deliveries", "prune_messages")
-            await self._write(own=[Statement(name, named) for name in names])
+            await self._write(own=[Statement(name, named) for name in _OF_MESSAGES])
             count, after = count + len(rows), rows[-1]["queue_id"]
 
     async def _prune_transcripts(self, before: float) -> int:

@@ -31,18 +31,25 @@ _EMAIL = {
     "client_ip": "where it came from",
     "size": "octets",
     "trackable": "1: carries our pixel",
-    "opened": "1: opened",
+    "opened": "1: opened; a click by a person counts as an open",
     "opens": "opens by persons, probably",
     "auto_opens": "opens by machines",
-    "first_open_at": "first open",
+    "first_open_at": "first open, by whomever, or first click",
     "clicked": "1: a link was followed",
     "clicks": "clicks by persons, probably",
     "auto_clicks": "clicks by machines",
-    "first_click_at": "first click",
+    "first_click_at": "first click by a person",
     "complained": "1: the recipient called it spam",
     "unsubscribed": "1: the recipient unsubscribed from it",
     "received_ts": "received_at in Unix seconds",
     "status_ts": "status_at in Unix seconds",
+}
+
+_COPY = {
+    "last_open_at": "last open, by whomever, or last click",
+    "last_click_at": "last click by a person",
+    "links": "how many links of the copy lead through us",
+    "copy_note": "why (a part of) the copy was left as it came",
 }
 
 _BOXES = {
@@ -63,20 +70,21 @@ _BOXES = {
     "in_progress": "creating, spooled or held",
     "cancelled": "taken out by an operator",
     "clicked": "recipients who followed a link",
-    "links_clicked": "clicks",
+    "links_clicked": "how often they did",
     "unsubscribed": "recipients who unsubscribed",
     "bytes": "octets of these messages, once for each recipient",
 }
 
 VIEW_COLUMNS: dict[str, dict[str, str]] = {
-    "email_status": _EMAIL,
+    "email_status": _EMAIL | _COPY,
     "delivery_status": _EMAIL
     | {
         "origin": "application, or notice: our own DSN to a sender, which counts in no box",
         "number": "the recipient's number in its message",
         "held_reason": "why it is held",
         "in_hand": "1: a worker has it now",
-    },
+    }
+    | _COPY,
     "message_status": {
         "queue_id": "our name for the message",
         "received_at": "accepted from the application",
@@ -123,12 +131,12 @@ VIEW_COLUMNS: dict[str, dict[str, str]] = {
     "events": {
         "event_id": "grows: what is new is event_id > the last one seen",
         "at": "when",
-        "event": "creating, spooled, sent, deferred, …; hold, release, retry, cancel; credential_add, …",
+        "event": "creating, spooled, sent, …; opened, clicked, unsubscribed, …; hold, release, …; credential_add, …",
         "queue_id": "message",
         "recipient": "address",
         "actor": "relay, or who gave the command",
-        "ip": "visitor's address (opens and clicks)",
-        "agent_class": "person or machine (opens and clicks)",
+        "ip": "visitor's address (opens, clicks, unsubscribing)",
+        "agent_class": "human, proxy, scanner, … (opens and clicks)",
         "detail": "JSON object",
         "ts": "at in Unix seconds",
     },
@@ -204,6 +212,29 @@ VIEW_COLUMNS: dict[str, dict[str, str]] = {
         "mail_from": "reverse-path given",
         "rcpt_to": "recipient given",
         "ts": "at in Unix seconds",
+    },
+    "suppressions": {
+        "address": "mailbox, or @domain",
+        "scope": "tag; empty: all mail",
+        "reason": "unsubscribe, hard_bounce, complaint, manual, spam, invalid",
+        "source": "how it came on the list",
+        "added_at": "since when",
+        "expires_at": "until when; NULL: for ever",
+        "cause_queue_id": "message that caused it",
+        "note": "what a person noted",
+        "reply": "what a server said",
+        "added_ts": "added_at in Unix seconds",
+        "expires_ts": "expires_at in Unix seconds",
+    },
+    "link_stats": {
+        "queue_id": "message",
+        "link": "number of the link in it, from 1",
+        "url": "where it leads",
+        "people": "recipients who followed it",
+        "clicks": "how often they did",
+        "auto_clicks": "clicks by machines",
+        "first_click_at": "first click by a person",
+        "last_click_at": "last click by a person",
     },
     "relay_info": {"name": "fact", "value": "value"},
 }

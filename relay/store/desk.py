@@ -14,9 +14,9 @@ from relay.delivery import Status
 from relay.event import Event
 from relay.filters import Filter
 from relay.store import rows
-from relay.store.credentials import Credentials
 from relay.store.engine import Row, Statement
 from relay.store.search import where
+from relay.store.signing import Signing
 
 STEP = 500
 LAST_ID = "~"  # sorts behind every queue id
@@ -47,7 +47,7 @@ class Summary:
     domains: list[tuple[str, int]] = field(default_factory=list)  # the five largest
 
 
-class Desk(Credentials):
+class Desk(Signing):
     """Searching, counting, showing and operating."""
 
     async def search(

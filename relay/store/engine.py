@@ -64,9 +64,18 @@ class Engine(Protocol):
         """Call `heard(topic)` soon after somebody else told of it (statement `tell`), if the database has a channel.
 
         Topics: "work" (something is to be tried now), "stop" (something is not to be tried any more),
-        "credentials" (one of them has changed), "workers" (one comes or goes), and "" when some
-        may have been missed. It only saves waiting: whoever listens looks by itself now and then as well.
+        "credentials" (one of them has changed), "signing" (so has a key), "workers" (one comes or goes), and
+        "" when some may have been missed. It only saves waiting: whoever listens looks by itself now and then as well.
         """
+
+    async def secrets(self) -> dict[str, bytes]:
+        """All secrets by name: what must not be read by whoever may read the tables."""
+
+    async def keep_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret, safe on disk when this returns. Of several under one name the first stays: read it again."""
+
+    async def forget_secret(self, name: str) -> None:
+        """Let go of a secret, if there is one of this name."""
 
     async def backup(self, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Copy the whole database, in use or not, to a new file; `progress` gets what is done and the total.

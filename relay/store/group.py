@@ -16,7 +16,7 @@ from typing import Any
 
 from relay.store.engine import Engine, Late, Row, Statement
 from relay.store.errors import StoreUnavailable
-from relay.store.rows import to_json
+from relay.store.rows import names_json, to_json
 
 Rows = list[dict[str, Any]]
 
@@ -125,12 +125,18 @@ def _distribute(writes: list[Write], results: list[list[Row]]) -> None:
     at = len(results) - sum(len(write.own) for write in writes)
     settled = any("settle_deliveries" in write.rows for write in writes)
     finished = {row["queue_id"]: [row] for row in results[at - 1]} if settled else {}
+    # Of several deliveries of a message in one group, the last one has finished it: that is told once.
+    last = {row["queue_id"]: write for write in writes for row in write.rows.get("settle_deliveries", ())}
     for write in writes:
         mine = results[at : at + len(write.own)]
         at += len(write.own)
         if not write.done.done():
             write.done.set_result(
-                [finished.get(row["queue_id"], []) for row in write.rows.get("settle_deliveries", ())] or mine
+                [
+                    finished.get(row["queue_id"], []) if last[row["queue_id"]] is write else []
+                    for row in write.rows.get("settle_deliveries", ())
+                ]
+                or mine
             )
 
 
@@ -140,9 +146,11 @@ def _statements(writes: list[Write]) -> list[Statement]:
     for write in writes:
         for name, rows in write.rows.items():
             merged.setdefault(name, []).extend(rows)
-    changed = merged.get("settle_deliveries", []) + merged.get("spool_deliveries", [])
-    moved = changed + merged.get("accept_deliveries", [])
     settled = merged.get("settle_deliveries", [])
+    visits = merged.get("add_visits", []), merged.get("judge_visits", [])
+    visited = visits[0] + visits[1]
+    changed = settled + merged.get("spool_deliveries", []) + visited
+    moved = changed + merged.get("accept_deliveries", [])
 
     statements = []
 
@@ -153,33 +161,43 @@ def _statements(writes: list[Write]) -> list[Statement]:
     def count(named: str, sign: int) -> None:
         statements.append(Statement("count_statuses", {"rows": named, "sign": sign}))
         statements.append(Statement("count_domains", {"rows": named, "sign": sign}))
+        if visited:
+            statements.append(Statement("count_clicks", {"rows": names_json(visited), "sign": sign}))
 
     if changed:
-        before = _names(changed)
+        before = names_json(changed)
         statements.append(Statement("lock_deliveries", {"rows": before}))
         count(before, -1)
     run("settle_deliveries", settled, expect=len(settled))
     run("spool_deliveries", merged.get("spool_deliveries", []))
+    statements.extend(_visits(*visits))
     run("accept_messages", merged.get("accept_messages", []))
     statements.extend(_contents(writes))
     run("accept_deliveries", merged.get("accept_deliveries", []))
     if moved:
-        count(_names(moved), 1)
+        count(names_json(moved), 1)
     run("add_attempts", merged.get("add_attempts", []))
     run("add_events", merged.get("add_events", []))
     run("add_work", _earliest(merged.get("add_work", [])))
     run("add_refusals", merged.get("add_refusals", []))
     run("drop_contents", merged.get("drop_contents", []))
     if settled:
-        statements.append(Statement("finished_messages", {"rows": _names(settled)}))
+        statements.append(Statement("finished_messages", {"rows": names_json(settled)}))
     for write in writes:
         statements.extend(write.own)
     return statements
 
 
-def _names(rows: Rows) -> str:
-    """Which deliveries these are, and no more: several statements only need to know that."""
-    return to_json([{"queue_id": row["queue_id"], "number": row["number"]} for row in rows])
+def _visits(new: Rows, judged: Rows) -> list[Statement]:
+    """New visits, each once, become marks, events and rows; then verdicts that are others now move the marks."""
+    statements = []
+    if new:
+        rows = to_json(list({row["visit_id"]: row for row in new}.values()))
+        statements = [Statement(name, {"rows": rows}) for name in ("mark_visits", "tell_visits", "add_visits")]
+    if judged:
+        rows = to_json(list({row["visit_id"]: row for row in judged}.values()))
+        statements += [Statement(name, {"rows": rows}) for name in ("shift_marks", "judge_visits")]
+    return statements
 
 
 def _earliest(work: Rows) -> Rows:

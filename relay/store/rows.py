@@ -9,10 +9,13 @@ import orjson
 
 from relay.address import Address, parse_address
 from relay.credential import Credential, Rate, Secret
-from relay.delivery import Attempt, Delivery, Line, Status, Verdict
+from relay.delivery import Attempt, Delivery, Line, Made, Status, Verdict
 from relay.envelope import Message, Notify, Origin, Ret, Role
 from relay.event import Event, Refusal
+from relay.signing_key import Algorithm, SigningKey, State
 from relay.store.engine import Row
+from suppression.entry import Entry
+from tracker.visit import Judged, Visit
 
 Json = dict[str, Any]
 
@@ -23,6 +26,11 @@ def to_json(value: object) -> str:
         return orjson.dumps(value).decode()
     except TypeError:
         return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def detail_text(detail: Json) -> str:
+    """The JSON of an event's detail, in which strangers may have a say: PostgreSQL reads no NUL in JSON."""
+    return to_json(detail).replace("\\u0000", "\\ufffd")
 
 
 def message_row(message: Message) -> Json:
@@ -45,6 +53,9 @@ def message_row(message: Message) -> Json:
         "metadata": json.dumps(dict(message.metadata)) if message.metadata else None,
         "credential": message.credential,
         "client_ip": message.client_ip,
+        "track_opens": int(message.track_opens),
+        "track_clicks": int(message.track_clicks),
+        "unsubscribe": int(message.unsubscribe),
     }
 
 
@@ -67,6 +78,9 @@ def message_from(row: Row) -> Message:
         metadata=json.loads(row["metadata"]) if row["metadata"] else {},
         credential=row["credential"],
         client_ip=row["client_ip"],
+        track_opens=bool(row["track_opens"]),
+        track_clicks=bool(row["track_clicks"]),
+        unsubscribe=bool(row["unsubscribe"]),
     )
 
 
@@ -114,8 +128,11 @@ def name_row(delivery: Delivery) -> Json:
     return {"queue_id": delivery.message.queue_id, "number": delivery.number, "attempt": delivery.attempt}
 
 
-def settled_row(delivery: Delivery, attempt: Attempt, verdict: Verdict, *, due_at: float | None, warned: bool) -> Json:
-    """What settling changes in `deliveries`."""
+def settled_row(
+    delivery: Delivery, attempt: Attempt, verdict: Verdict, *, due_at: float | None, warned: bool, made: Made | None
+) -> Json:
+    """What settling changes in `deliveries`; without a copy what is known of the last one stays."""
+    copy = {"trackable": int(made.trackable), "links": made.links, "copy_note": made.note} if made else {}
     return name_row(delivery) | {
         "status": verdict.status,
         "status_at": attempt.finished_at,
@@ -128,6 +145,7 @@ def settled_row(delivery: Delivery, attempt: Attempt, verdict: Verdict, *, due_a
         "mx_host": attempt.mx_host,
         "mx_ip": attempt.mx_ip,
         "warned": int(warned),
+        **copy,
     }
 
 
@@ -196,6 +214,9 @@ def credential_params(credential: Credential) -> Json:
         "max_message_size": credential.max_message_size,
         "tag": credential.tag,
         "revoked_at": credential.revoked_at,
+        "track_opens": _small(credential.track_opens),
+        "track_clicks": _small(credential.track_clicks),
+        "unsubscribe": _small(credential.unsubscribe),
     }
 
 
@@ -211,7 +232,81 @@ def credential_from(row: Row) -> Credential:
         max_message_size=row["max_message_size"],
         tag=row["tag"],
         revoked_at=row["revoked_at"],
+        track_opens=_truth(row["track_opens"]),
+        track_clicks=_truth(row["track_clicks"]),
+        unsubscribe=_truth(row["unsubscribe"]),
     )
+
+
+def _small(answer: bool | None) -> int | None:
+    return None if answer is None else int(answer)
+
+
+def _truth(kept: int | None) -> bool | None:
+    return None if kept is None else bool(kept)
+
+
+def visit_row(judged: Judged) -> Json:
+    """A row of `visits`, with the event that it is."""
+    visit = judged.visit
+    detail = {"link": visit.link, "target": visit.target} if visit.kind == "click" else {}
+    return {
+        "visit_id": visit.visit_id,
+        "at": visit.at,
+        "kind": visit.kind,
+        "queue_id": visit.queue_id,
+        "number": visit.number,
+        "link": visit.link,
+        "target": visit.target,
+        "ip": visit.ip,
+        "agent": visit.agent,
+        "hints": visit.hints,
+        "made_by": judged.by,
+        "agent_class": judged.agent_class,
+        "reason": judged.reason,
+        "event": "clicked" if visit.kind == "click" else "opened",
+        "detail": detail_text(
+            detail
+            | {"ip": visit.ip, "agent": visit.agent, "by": judged.by}
+            | {"class": judged.agent_class, "reason": judged.reason}
+        ),
+    }
+
+
+def judged_from(row: Row) -> Judged:
+    """The value of a row of `visits`."""
+    visit = Visit(**{name: row[name] for name in Visit.__slots__})
+    return Judged(visit, row["made_by"], row["agent_class"], row["reason"])
+
+
+_ENTRY = ("address", "scope", "reason", "source", "expires_at", "queue_id", "number", "reply", "note")
+
+
+def entry_row(entry: Entry) -> Json:
+    """A row of `suppression_list`."""
+    return {name: getattr(entry, name) for name in _ENTRY} | {"added_at": entry.since}
+
+
+def entry_from(row: Row) -> Entry:
+    """The value of a row of `suppression_list`."""
+    return Entry(since=row["added_at"], **{name: row[name] for name in _ENTRY})
+
+
+def signing_key_params(key: SigningKey) -> Json:
+    """The parameters of `save_signing_key`."""
+    return {name: getattr(key, name) for name in SigningKey.__slots__}
+
+
+def signing_key_from(row: Row) -> SigningKey:
+    """The value of a row of `signing_keys`."""
+    values: Json = {name: row[name] for name in SigningKey.__slots__}
+    return SigningKey(**values | {"algorithm": Algorithm(row["algorithm"]), "state": State(row["state"])})
+
+
+def names_json(rows: Iterable[Json]) -> str:
+    """Which deliveries these are, each once, and no more: many statements only need to know that."""
+    named = {(row["queue_id"], row["number"]): None for row in rows}
+    return to_json([{"queue_id": queue_id, "number": number} for queue_id, number in named])
 
 
 def names(deliveries: Sequence[Delivery]) -> list[Json]:

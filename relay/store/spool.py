@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from relay.delivery import Attempt, Delivery, Status, Verdict
+from relay.delivery import Attempt, Delivery, Made, Status, Verdict
 from relay.envelope import Message
 from relay.event import Event, Refusal
 from relay.store import rows
@@ -26,7 +26,8 @@ class Settlement:
     """What one attempt decided, all of it in one commit.
 
     `due_at` is the next attempt (Unix seconds) of a deferred delivery. `spooled_at` is set
-    when the copy was made and `spooled` is not yet recorded. `notices` are our DSNs.
+    when the copy was made and `spooled` is not yet recorded. `notices` are our DSNs. `copy` says what
+    was made for this attempt; None: no copy was.
     """
 
     delivery: Delivery
@@ -36,6 +37,7 @@ class Settlement:
     spooled_at: float | None = None
     warned: bool = False
     notices: tuple[Accepted, ...] = ()
+    copy: Made | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Spool:
         await self._write({"add_work": work}, own=own)
 
     async def stopped(self, deliveries: Sequence[Delivery]) -> set[tuple[str, int]]:
-        """Those of these claims that a person has held or cancelled: queue id and number."""
+        """Those of these claims that were held, cancelled or suppressed meanwhile: queue id and number."""
         found = await self.engine.read("stopped_claims", {"rows": rows.to_json(rows.names(deliveries))})
         return {(row["queue_id"], row["number"]) for row in found}
 
@@ -149,9 +151,12 @@ class Spool:
         due_at = settlement.due_at
         named: dict[str, Rows] = {
             "settle_deliveries": [
-                rows.settled_row(delivery, attempt, verdict, due_at=due_at, warned=settlement.warned)
+                rows.settled_row(
+                    delivery, attempt, verdict, due_at=due_at, warned=settlement.warned, made=settlement.copy
+                )
             ],
-            "add_attempts": [rows.attempt_row(delivery, attempt, verdict)],
+            # What is rejected was never tried.
+            "add_attempts": [] if verdict.status is Status.REJECTED else [rows.attempt_row(delivery, attempt, verdict)],
             "add_events": [rows.event_row(event) for event in events],
         }
         if due_at is not None:

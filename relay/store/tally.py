@@ -15,7 +15,11 @@ SELECT * FROM (
            (SELECT count(*) FROM deliveries AS d WHERE d.queue_id = m.queue_id) AS deliveries,
            (SELECT max(d.status_at) FROM deliveries AS d WHERE d.queue_id = m.queue_id) AS status_at,
            (SELECT sum(d.attempts) FROM deliveries AS d WHERE d.queue_id = m.queue_id) AS attempts,
-           (SELECT count(*) FROM contents AS c WHERE c.queue_id = m.queue_id) AS pages
+           (SELECT count(*) FROM contents AS c WHERE c.queue_id = m.queue_id) AS pages,
+           (SELECT count(*) FROM visits AS v WHERE v.queue_id = m.queue_id) AS visits,
+           (SELECT sum(k.opens + 7 * k.clicks) FROM marks AS k WHERE k.queue_id = m.queue_id) AS by_persons,
+           (SELECT count(k.unsubscribed_at) + 7 * count(k.complained_at)
+              FROM marks AS k WHERE k.queue_id = m.queue_id) AS wishes
       FROM messages AS m
 ) AS mail
 """
@@ -26,6 +30,15 @@ _COUNTED = (
     ("attempts", "SELECT count(*) AS n, sum(attempt_id) AS numbers FROM tries"),
     ("events", "SELECT count(*) AS n, sum(event_id) AS numbers FROM happenings"),
     ("refusals", "SELECT count(*) AS n, sum(refusal_id) AS numbers FROM refusals"),
+    ("visits", "SELECT count(*) AS n FROM visits"),
+    (
+        "marks",
+        "SELECT count(*) AS n, sum(opens) AS opens, sum(auto_opens) AS auto_opens, sum(clicks) AS clicks,"
+        " sum(auto_clicks) AS auto_clicks, count(unsubscribed_at) AS unsubscribed, count(complained_at) AS spam"
+        " FROM marks",
+    ),
+    ("suppressions", "SELECT count(*) AS n, count(expires_at) AS that_expire FROM suppression_list"),
+    ("signing keys", "SELECT count(*) AS n FROM signing_keys"),
     ("credentials", "SELECT count(*) AS n FROM credentials"),
     ("rates", "SELECT count(*) AS n FROM buckets"),
     ("destinations with work", "SELECT count(*) AS n FROM queues"),
@@ -48,11 +61,14 @@ _BY_STATUS = (
 async def differences(source: Engine, target: Engine) -> list[str]:
     """In words, what the two do not have alike; an empty list is a true copy."""
     here, there = await _tally(source), await _tally(target)
-    return [
+    told = [
         f"{what}: {here.get(what, 0)} in the source, {there.get(what, 0)} in the target"
         for what in here | there
         if here.get(what, 0) != there.get(what, 0)
     ]
+    if await source.secrets() != await target.secrets():
+        told.append("keys of tokens and signatures: not the same")
+    return told
 
 
 async def _tally(side: Engine) -> dict[str, int]:

@@ -6,9 +6,10 @@ changed since: rows beyond the position; messages that have new events; and what
 it was copied, because a claim leaves no event. So a living relay is copied while it runs, and
 only the last run needs it stopped.
 
-At the end both sides are counted. Where they differ and no relay lives, keys are compared: what is
-missing is brought, what has vanished (retention) is dropped; what differs then is told. The source is only
-read. A target is refused when it has mail of its own, is in use, or has another schema version.
+Secrets come too, wherever either side keeps them. At the end both sides are counted. Where they
+differ and no relay lives, keys are compared: what is missing is brought, what has vanished
+(retention) is dropped; what differs then is told. The source is only read. A target is refused when it
+has mail of its own, is in use, or has another schema version.
 
 Not copied: who is alive, who holds a chore, the words for columns. Raises `CannotCopy`, and
 `StoreUnavailable` when one of the databases is away: run it again.
@@ -29,8 +30,16 @@ OCTETS = 4 * 1024 * 1024  # of content at once
 # Tables that only grow, and their keys. Events come last of them and before the messages: what changes a message
 # after its events were copied leaves an event for the next run.
 NUMBERED = {"refusals": "refusal_id", "tries": "attempt_id", "happenings": "event_id"}
+# What belongs to a message and comes with it, by its key.
+OF_MESSAGES = {"deliveries": "queue_id, number", "marks": "queue_id, number"}
 # Small ones, which are replaced.
-REPLACED = ("queues", "credentials", "buckets")
+REPLACED = {
+    "queues": "destination",
+    "credentials": "name",
+    "buckets": "credential",
+    "domains": "domain",
+    "signing_keys": "domain, selector",
+}
 # The statistics, by hours or days: changes that are not added up yet become part of the sums.
 SUMS = {
     "status": (
@@ -121,7 +130,7 @@ class _Copy:
         await self._target.put([self._remember("of", self._name)])
 
     async def _is_used(self) -> bool:
-        tables = ("messages", "happenings", "refusals", "credentials")
+        tables = ("messages", "happenings", "refusals", "credentials", "suppression_list", "signing_keys")
         (found,) = await self._ask(
             self._target, "SELECT " + " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in tables) + " AS used"
         )
@@ -194,21 +203,39 @@ class _Copy:
             (row["queue_id"], row["page"]): row["octets"] for row in await self._ask(self._source, pages, **params)
         }
         await self._contents({key: octets for key, octets in wanted.items() if key not in kept})
+        await self._visits(where, params)
         messages = await self._ask(self._source, f"SELECT * FROM messages {where}", **params)
-        deliveries = await self._ask(self._source, f"SELECT * FROM deliveries {where}", **params)
+        parts = [
+            (
+                self._insert(table, key, await self._shared(table), True),
+                await self._ask(self._source, f"SELECT * FROM {table} {where}", **params),
+            )
+            for table, key in OF_MESSAGES.items()
+        ]
         vanished = [{"queue_id": one} for one in set(queue_ids) - {row["queue_id"] for row in messages}]
         dropped = [{"queue_id": queue_id, "page": page} for queue_id, page in kept - wanted.keys()]
         await self._target.put(
             [
                 (self._insert("messages", "queue_id", await self._shared("messages")), messages),
-                (self._insert("deliveries", "queue_id, number", await self._shared("deliveries"), True), deliveries),
+                *parts,
                 ("DELETE FROM contents WHERE queue_id = :queue_id AND page = :page", dropped),
-                ("DELETE FROM contents WHERE queue_id = :queue_id", vanished),
-                ("DELETE FROM deliveries WHERE queue_id = :queue_id", vanished),
-                ("DELETE FROM messages WHERE queue_id = :queue_id", vanished),
+                *(
+                    (f"DELETE FROM {table} WHERE queue_id = :queue_id", vanished)
+                    for table in ("contents", "visits", *OF_MESSAGES, "messages")
+                ),
                 *more,
             ]
         )
+
+    async def _visits(self, where: str, params: Mapping[str, Any]) -> None:
+        """The visits of these messages, in pages: a delivery may have had a million. Verdicts may have changed."""
+        key = "queue_id, number, visit_id"
+        insert = self._insert("visits", key, await self._shared("visits"), True)
+        sql = f"SELECT * FROM visits {where} AND ({key}) > (:q, CAST(:n AS integer), :v) ORDER BY {key} LIMIT :limit"
+        after: dict[str, Any] = {"q": "", "n": -1, "v": ""}
+        while rows := await self._ask(self._source, sql, **params, **after, limit=10 * STEP):
+            await self._target.put([(insert, rows)])
+            after = {"q": rows[-1]["queue_id"], "n": rows[-1]["number"], "v": rows[-1]["visit_id"]}
 
     async def _contents(self, octets: Mapping[tuple[str, int], int]) -> None:
         """These pages of content, a few megabytes at a time."""
@@ -236,19 +263,47 @@ class _Copy:
 
     async def _few(self) -> None:
         """The small tables, the statistics, and how far the numbers have come."""
-        for table in REPLACED:
-            columns = await self._shared(table)
+        for table, key in REPLACED.items():
             rows = await self._ask(self._source, f"SELECT * FROM {table}")
-            insert = self._insert(table, columns[0], columns)
+            insert = self._insert(table, key, await self._shared(table))
             await self._target.put([(f"DELETE FROM {table}", [{}]), (insert, rows[:STEP])])
             for at in range(STEP, len(rows), STEP):
                 await self._target.put([(insert, rows[at : at + STEP])])
+        await self._suppressions()
         for name in SUMS:
             await self._sums(name)
+        await self._secrets()
         logged = await self._ask(self._source, "SELECT value FROM meta WHERE name = 'logged_action'")
         await self._target.put([(_REMEMBER, [{"name": "logged_action", "value": row["value"]} for row in logged])])
         used = {row["name"]: row["used"] for row in await self._source.read("numbers_used", {})}
         await self._target.write([Statement("forget_numbers", {}), Statement("continue_numbers", used)])
+
+    async def _suppressions(self) -> None:
+        """The whole list anew, in pages: it may be long, and an entry may have gone."""
+        insert = self._insert("suppression_list", "address, scope", await self._shared("suppression_list"))
+        (count,) = await self._ask(self._source, "SELECT count(*) AS n FROM suppression_list")
+        sql = """SELECT *
+                   FROM suppression_list
+                  WHERE (address, scope) > (:address, :scope)
+                  ORDER BY address, scope
+                  LIMIT :limit"""
+        batches: list[Batch] = [("DELETE FROM suppression_list", [{}])]
+        after, done = {"address": "", "scope": ""}, 0
+        while rows := await self._ask(self._source, sql, **after, limit=10 * STEP):
+            await self._target.put([*batches, (insert, rows)])
+            batches, after = [], {name: rows[-1][name] for name in after}
+            done += len(rows)
+            self._progress("suppressions", done, count["n"])
+        await self._target.put(batches)
+
+    async def _secrets(self) -> None:
+        """Keys of tokens and signatures, which are kept apart from the tables."""
+        here, there = await self._source.secrets(), await self._target.secrets()
+        for name in there:
+            if there[name] != here.get(name):
+                await self._target.forget_secret(name)
+        for name in here:
+            await self._target.keep_secret(name, here[name])
 
     async def _sums(self, name: str) -> None:
         box, step, keys, values = SUMS[name]

@@ -23,6 +23,17 @@ def test_the_fields_that_accepting_needs_are_found() -> None:
     assert (head.tag, metadata(head.metadata)) == (b" receipt", {"order": "991"})
 
 
+def test_what_is_asked_of_the_relay_is_gathered() -> None:
+    """Fields about tracking, ours and other services', as they stand; the first foreign tag counts."""
+    head = read(
+        b"X-PM-Tag: first\r\nX-Mailgun-Tag: second\r\nX-MAILTRAIL-Track-Opens: no\r\n"
+        b'X-SMTPAPI: {"filters":\r\n {}}\r\nX-Mailtrail-Metadata: a=b\r\n\r\nX-PM-TrackOpens: no\r\n',
+        10_000,
+    )
+    assert head.foreign_tag == b" first"
+    assert head.controls == [(b"x-mailtrail-track-opens", b" no"), (b"x-smtpapi", b' {"filters":\r\n {}}')]
+
+
 def test_bcc_is_reported_with_its_folds() -> None:
     """RFC 5322 3.6.3: what is to be taken off is the whole field, and only it."""
     content = b"A: b\r\nBcc: x@example.net,\r\n y@example.net\r\nResent-Bcc:\r\nC: d\r\n\r\nBcc: in the body\r\n"

@@ -2,11 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from relay.credential import Rate
-from relay.envelope import Role
+from relay.accept import headers, message
+from relay.accept.trace import Client
+from relay.address import Address
+from relay.credential import Credential, Rate
+from relay.envelope import Envelope, Recipient, Role
 from tests.accept.service import HOST, Service, credential, running
 
 
@@ -83,6 +87,59 @@ async def test_lists_and_searches_get_their_fields(here: Path) -> None:
         await sent(service, b"no header at all")
         assert (service.last.message.sender, service.last.message.subject) == ("a@example.com", "")
         assert service.last.content.endswith(b"\r\n\r\nno header at all\r\n")
+
+
+async def test_a_tag_of_another_service_is_a_tag(here: Path) -> None:
+    """X-PM-Tag or X-Mailgun-Tag; ours comes before them, wherever it stands."""
+    async with running(here) as service:
+        await sent(service, b"X-PM-Tag: welcome\r\n\r\nhi")
+        assert service.last.message.tag == "welcome"
+        await sent(service, b"X-Mailgun-Tag: theirs\r\nX-Mailtrail-Tag: ours\r\n\r\nhi")
+        assert service.last.message.tag == "ours"
+
+
+async def test_tracking_is_on_unless_somebody_says_no(here: Path) -> None:
+    """A message may say no, in our words or in another service's; unsubscribe fields only come when asked for."""
+    async with running(here) as service:
+        for header, opens, clicks, unsubscribe in (
+            (b"", True, True, False),
+            (b"X-Mailtrail-Track-Opens: no\r\n", False, True, False),
+            (b"X-PM-TrackLinks: None\r\nX-Mailtrail-Track-Clicks: yes\r\n", True, False, False),
+            (b"X-Mailgun-Track: no\r\nX-Mailtrail-Unsubscribe: yes\r\n", False, False, True),
+        ):
+            await sent(service, header + b"Subject: x\r\n\r\nhi")
+            made = service.last.message
+            assert (made.track_opens, made.track_clicks, made.unsubscribe) == (opens, clicks, unsubscribe)
+
+
+@pytest.mark.parametrize(
+    ("said", "header", "opens", "unsubscribe"),
+    [
+        ({"track_opens": False}, b"X-Mailtrail-Track-Opens: yes\r\n", False, False),
+        ({"track_opens": True}, b"X-Mailtrail-Track-Opens: no\r\n", False, False),
+        ({"track_opens": None}, b"", True, False),
+        ({"unsubscribe": True}, b"", True, True),
+        ({"unsubscribe": True}, b"X-Mailtrail-Unsubscribe: no\r\n", True, False),
+        ({"unsubscribe": False}, b"X-Mailtrail-Unsubscribe: yes\r\n", True, False),
+    ],
+)
+def test_no_of_the_credential_or_of_the_message_wins(
+    said: dict[str, Any], header: bytes, opens: bool, unsubscribe: bool
+) -> None:
+    """Neither can switch on what the other has switched off."""
+    content = header + b"Subject: x\r\n\r\nhi\r\n"
+    sender = Address("a", "example.com")
+    made = message.make(
+        Client("192.0.2.1", credential=Credential("app", (), 0.0, **said)),
+        Envelope(sender, (Recipient(sender),)),
+        headers.read(content, 10_000),
+        content,
+        queue_id="0abcdef12345",
+        now=0.0,
+        hostname=HOST,
+        hide_client=False,
+    ).message
+    assert (made.track_opens, made.track_clicks, made.unsubscribe) == (opens, True, unsubscribe)
 
 
 async def test_the_address_of_the_client_can_be_left_out(here: Path) -> None:

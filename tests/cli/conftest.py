@@ -21,7 +21,7 @@ from relay.cli import main
 from relay.config import Config
 from relay.config_file import load, sandbox_config
 from relay.credential import Credential, Secret, digest
-from relay.delivery import Attempt, Delivery, Line, Status, Verdict
+from relay.delivery import Attempt, Delivery, Line, Made, Status, Verdict
 from relay.envelope import Role
 from relay.event import Refusal
 from relay.filters import parse
@@ -153,9 +153,10 @@ async def _receipt(store: Store, at: float) -> None:
             Status.HARD_BOUNCE, "bad_mailbox", "5.1.1", "550 5.1.1 User unknown", Reply(550, "5.1.1", "User unknown")
         ),
     )
-    for delivery, verdict in zip(mail.deliveries, answers, strict=True):
+    made = (Made(True, 4), Made(False, 0, "signed by its application"), Made(True, 4))
+    for delivery, verdict, copy in zip(mail.deliveries, answers, made, strict=True):
         due_at = at + 86400 if verdict.status is Status.DEFERRED else None
-        await store.settle(Settlement(delivery, _attempt(delivery, verdict, at), verdict, due_at=due_at))
+        await store.settle(Settlement(delivery, _attempt(delivery, verdict, at), verdict, due_at=due_at, copy=copy))
 
 
 def _attempt(delivery: Delivery, verdict: Verdict, at: float) -> Attempt:

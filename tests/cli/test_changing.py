@@ -189,3 +189,17 @@ def test_a_stopped_relays_database_stays_one_plain_file(cli: Cli, config: Config
     cli("queue", "list")
     assert {file.name for file in config.data_dir.iterdir()} <= {"mailtrail.db", "mailtrail.db.lock"}
     assert config.database_path.read_bytes()[18:20] == b"\x01\x01", "still in WAL mode"
+
+
+@both_engines
+def test_a_credential_may_say_whether_its_mail_is_tracked(cli: Cli) -> None:
+    """Opens, clicks and unsubscribe fields apart; "default" takes a word back; other words are exit code 2."""
+    assert cli("credential", "set", "billing-app", "--track-opens", "no", "--unsubscribe", "yes").code == 0
+    shown = json.loads(cli("credential", "show", "billing-app", "--json").out)
+    assert (shown["track_opens"], shown["track_clicks"], shown["unsubscribe"]) == (False, None, True)
+    assert "opens no · unsubscribe yes" in cli("credential", "show", "billing-app").out
+    assert "opens no" in cli("credential", "list").out
+    assert cli("credential", "set", "billing-app", "--track-opens", "default", "--track-clicks", "no").code == 0
+    shown = json.loads(cli("credential", "show", "billing-app", "--json").out)
+    assert (shown["track_opens"], shown["track_clicks"], shown["unsubscribe"]) == (None, False, True)
+    assert cli("credential", "set", "billing-app", "--track-opens", "perhaps").code == 2

@@ -16,17 +16,21 @@ from relay.delivery import Status, Verdict
 from relay.envelope import Origin
 from relay.filters import parse
 from relay.reply import Reply
+from relay.signing_key import Algorithm, SigningKey, State
 from relay.store import Store, StoreUnavailable, migrate, open_store
 from relay.store.spool import Settlement
 from relay.store.transfer import copy
+from suppression.entry import Entry
 from tests.cli.conftest import HELD, NEWS, RECEIPT, Cli, Result, both_engines
 from tests.parts.mail import accepted, attempt
 from tests.parts.postgres import Server
+from tests.store.visiting import judged_otherwise, visit
 
 LARGE = "3kq7mvt2z300"  # its content has several pages
 CLAIMED = "3kq7mvt2z400"  # in somebody's hand
 NOTICE = "3kq7mvt2z500"  # our own
 TABLES = ["messages", "contents", "deliveries", "tries", "happenings", "refusals", "credentials", "buckets", "queues"]
+TABLES += ["visits", "marks", "suppression_list", "domains", "signing_keys"]
 PUBLIC = ["daily_stats", "hourly_stats"]
 
 
@@ -69,7 +73,7 @@ async def contents(config: Config) -> dict[str, list[Any]]:
             _, rows = await store.query(f"SELECT * FROM {table}")
             shown = [{k: v for k, v in dict(row).items() if k != "looked_at"} for row in rows]
             found[table] = sorted(str(sorted(row.items())) for row in shown)
-        return found
+        return found | {"secrets": sorted((await store.engine.secrets()).items())}
     finally:
         await store.close()
 
@@ -100,6 +104,12 @@ async def live(store: Store) -> None:
     await store.spend("billing-app", Rate(10, 60.0))
     await store.sum_up()
     await store.operate("retry", parse(f"id:{NEWS}", now), actor="anna")
+    await store.record([visit(RECEIPT), visit(RECEIPT, kind="click"), visit(LARGE, by="machine")], [])
+    for n in range(3):
+        await store.suppress(Entry(f"u{n}@x.test", "news", "unsubscribe", "page", now), actor="recipient")
+    key = SigningKey("billing.test", "s1", Algorithm.RSA, State.ACTIVE, "MIIB", now, now)
+    await store.save_signing_key(key, b"-----BEGIN", actor="anna")
+    await store.engine.keep_secret("token-0", bytes(range(32)))
 
 
 async def go_on(store: Store) -> None:
@@ -115,6 +125,12 @@ async def go_on(store: Store) -> None:
     await store.operate("cancel", parse(f"id:{LARGE}", time.time()), actor="anna")
     await store.remove_credential("billing-app", actor="anna")
     await store.claim({"mail.gmail.com": 1})  # leaves no event
+    seen = (await store.known([(RECEIPT, 0)]))[RECEIPT, 0].recent
+    await store.record([visit(RECEIPT)], [judged_otherwise(judged) for judged in seen])
+    await store.record([], [judged_otherwise(judged) for judged in (await store.known([(LARGE, 0)]))[LARGE, 0].recent])
+    await store.unsuppress("u0@x.test", "news", actor="anna")
+    await store.suppress(Entry("u1@x.test", "", "complaint", "fbl", time.time()), actor="relay", delivery=(RECEIPT, 0))
+    await store.remove_signing_key("billing.test", "s1", actor="anna")
 
 
 @both_engines

@@ -1,14 +1,19 @@
 """Commands that look: lists, one message, refusals, the database, and in which forms they show it."""
 
+import asyncio
 import csv
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from relay.config import Config
+from relay.store import open_store
+from suppression.entry import Entry
 from tests.cli.conftest import HELD, NEWS, RECEIPT, REF, Cli, both_engines
+from tracker.visit import Judged, Visit
 
 
 @both_engines
@@ -94,6 +99,26 @@ def test_a_message_is_shown_with_every_recipient(cli: Cli) -> None:
     assert "450 4.2.1 mailbox busy   [throttled]" in out
     assert "Bcc  gone@example.org" in out and "✗ hard bounce" in out
     assert "wrong price" in cli("message", "show", HELD).out
+
+
+@both_engines
+def test_what_the_recipient_did_with_it_is_shown(cli: Cli, config: Config) -> None:
+    """Opens, clicks, automatic ones apart; what was not tracked and why; nothing about what never arrived."""
+    out = cli("message", "show", RECEIPT).out
+    assert "not opened yet, 4 links, none followed" in out and out.count("not opened") == 1
+    assert "tracking: signed by its application" in out
+
+    async def visited() -> None:
+        store = await open_store(config)
+        now = time.time()
+        seen = [Visit(f"{n:016x}", now, "open" if n < 2 else "click", RECEIPT, 0, link=n // 2) for n in range(3)]
+        judged = [Judged(seen[0], "person", "human", ""), Judged(seen[1], "machine", "proxy", "")]
+        await store.record([*judged, Judged(seen[2], "person", "human", "")], [])
+        await store.suppress(Entry("ada@gmail.com", "", "unsubscribe", "page", now), actor="x", delivery=(RECEIPT, 0))
+        await store.close()
+
+    asyncio.run(visited())
+    assert "opened 2 (1 automatic), clicked 1, unsubscribed" in cli("message", "show", RECEIPT).out
 
 
 @both_engines

@@ -6,7 +6,7 @@ import email.policy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.compose.mime import MAX_HEADER, Field, fields, header_end, without
+from relay.compose.mime import MAX_HEADER, Field, fields, fields_between, header_end, without
 
 NAMES = st.text(st.sampled_from("ABCxyz-0!~"), min_size=1, max_size=12)
 TEXTS = st.binary(max_size=30).map(lambda octets: octets.replace(b"\r", b"").replace(b"\n", b""))
@@ -107,3 +107,11 @@ def test_a_field_is_a_plain_value() -> None:
     """A field names its place, so that others can cut it out."""
     (field,) = fields(b"To: x\r\n\r\n")
     assert field == Field("to", 0, 7, b" x\r")
+
+
+def test_the_header_of_a_part_is_read_where_it_lies() -> None:
+    """Fields between two offsets are those that begin there, with offsets into the whole."""
+    content = b"A: 1\r\n\r\n--x\r\nB: 2\r\n c\r\nC: 3\r\n\r\nD: 4\r\n"
+    found = list(fields_between(content, content.index(b"B:"), content.index(b"\r\n\r\nD") + 2))
+    assert [(field.name, field.value) for field in found] == [("b", b"2 c"), ("c", b"3")]
+    assert content[found[0].start : found[0].end] == b"B: 2\r\n c\r\n"

@@ -158,3 +158,36 @@ async def test_those_who_use_the_same_content_do_not_wait_for_each_other() -> No
     contents = Contents(Kept(a=b"A" * 600), 1000)
     async with contents.borrow("a", 600, "x.test") as one, contents.borrow("a", 600, "x.test") as other:
         assert one is other
+
+
+async def test_copies_of_one_content_stay_within_the_budget() -> None:
+    """Each recipient's copy takes room of its own; who finds none waits, and goes on when a copy has been sent."""
+    contents = Contents(Kept(), 1000)
+    using: asyncio.Queue[int] = asyncio.Queue()
+    sent = [asyncio.Event() for _ in range(3)]
+
+    async def send(number: int) -> None:
+        async with contents.room(400, f"{number}.test"):
+            using.put_nowait(number)
+            await sent[number].wait()
+
+    tasks = [asyncio.create_task(send(number)) for number in range(3)]
+    assert {await using.get(), await using.get()} == {0, 1}
+    sent[0].set()
+    assert await using.get() == 2, "not before the first one was sent"
+    assert not tasks[1].done()
+    for event in sent:
+        event.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_slow_lane_leaves_room_for_the_copies_of_others() -> None:
+    """As with contents; and a small copy, or one larger than everything, is always made."""
+    contents = Contents(Kept(), 1000)
+    async with contents.room(400, "slow.test"):
+        waiting = asyncio.create_task(contents.room(300, "slow.test").__aenter__())
+        async with contents.room(400, "quick.test"), contents.room(3, "slow.test"):
+            assert not waiting.done()
+    await waiting
+    async with Contents(Kept(), 1000).room(5000, "huge.test"):
+        pass

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from relay.compose.render import Making
 from relay.config import Config, DeliverySection, LogSection, Route
 from relay.deliver import dispatcher as room
 from relay.deliver.carrier import Carrier
 from relay.deliver.client import Client
 from relay.deliver.contents import Contents, Source
+from relay.deliver.copying import Copies
 from relay.deliver.dispatcher import SMALL, Dispatcher
 from relay.deliver.dns import Resolver
 from relay.deliver.limits import share
 from relay.deliver.mx import NextHops
+from relay.deliver.suppressed import Suppressed
 from relay.delivery import Delivery
 from relay.filters import parse
 from relay.log import Log
@@ -94,7 +97,14 @@ async def worker(
     store = through(await open_store(config))
     log, resolver = Log(config), Resolver(config.dns)
     contents = Contents(source or store, 1_000_000)
-    carrier = Carrier(Client("relay.test"), NextHops(resolver, config, listeners=()), contents, sandbox=False)
+    making = Making("relay.test", config.tracking, None, lambda content, domain, now: b"")
+    carrier = Carrier(
+        Client("relay.test"),
+        NextHops(resolver, config, listeners=()),
+        Copies(contents, lambda: making, store.engine.now),
+        Suppressed(store),
+        sandbox=False,
+    )
     dispatcher = Dispatcher(config, store, carrier, contents, log, QueueIds(number))
     dispatcher.know_workers(number, [number])
     tasks = [asyncio.create_task(dispatcher.run()), asyncio.create_task(dispatcher.keep_in_hand())]

@@ -50,8 +50,11 @@ class Program:
 
     async def line(self, pattern: str, *, count: int = 1) -> str:
         """The `count`th line in which `pattern` is found, as soon as it is there."""
-        async with asyncio.timeout(PATIENCE), self._heard:
-            await self._heard.wait_for(lambda: self._ended or len(self.matching(pattern)) >= count)
+        try:
+            async with asyncio.timeout(PATIENCE), self._heard:
+                await self._heard.wait_for(lambda: self._ended or len(self.matching(pattern)) >= count)
+        except TimeoutError:
+            raise TimeoutError(f"no {count} × {pattern!r}:\n{self.last}") from None
         found = self.matching(pattern)
         assert len(found) >= count, f"ended without {count} × {pattern!r}:\n{self.last}"
         return found[count - 1]
@@ -118,6 +121,11 @@ class Relay(Program):
         """Host and port of the first listener with implicit TLS."""
         return self._listener_called("submission_tls")
 
+    @property
+    def tracking(self) -> tuple[str, int]:
+        """Host and port of the first listener of the public web."""
+        return self._listener_called("tracking")
+
     def _listener_called(self, name: str) -> tuple[str, int]:
         found = re.search(rf'\b{name}="?\[?([0-9a-fA-F.:]+?)\]?:(\d+)[" ,]', self.ready_line + " ")
         assert found, f"no {name} in {self.ready_line!r}"
@@ -180,7 +188,7 @@ def write_config(directory: Path, settings: Mapping[str, Any]) -> Path:
     for name, section in wanted.items():
         if isinstance(section, Mapping):
             plain.append(f"\n[{name}]\n")
-            plain.extend(f"{key} = {toml(value)}\n" for key, value in section.items())
+            plain.extend(f"{json.dumps(key)} = {toml(value)}\n" for key, value in section.items())
     (directory / "data").mkdir(parents=True, exist_ok=True)
     path = directory / "config.toml"
     path.write_text("".join(plain))

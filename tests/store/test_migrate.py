@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import asyncpg
 import pytest
 
 from relay.config import Config
@@ -12,7 +13,9 @@ from relay.store.columns import VIEW_COLUMNS
 from relay.store.postgres import migrate as postgres
 from relay.store.sqlite import migrate as sqlite
 from tests.parts.mail import accepted
+from tests.parts.views import Views
 from tests.store.spooling import rows
+from tests.store.visiting import visit
 
 NEWEST = max(sql.migrations("sqlite"))
 EXPANDING = "-- compatible: 1\nALTER TABLE messages ADD COLUMN colour text;"
@@ -49,6 +52,51 @@ async def test_an_older_database_is_brought_up_with_what_is_in_it(config: Config
     store = await open_store(config)
     assert await rows(store, "SELECT colour FROM messages") == [{"colour": None}]
     await store.close()
+
+
+async def test_a_program_of_the_first_schema_works_on_beside_this_one(empty: Config) -> None:
+    """Its rows have what it does not know by default, and what it has counted is counted on with marks over it."""
+    if empty.database_url.startswith("sqlite"):
+        sqlite.migrate(empty.database_path, {1: sql.migrations("sqlite")[1]})
+        views = Views(empty.database_path)
+    else:
+        connection = await asyncpg.connect(empty.database_url)
+        await connection.execute(sql.migrations("postgres")[1])
+        await connection.execute("INSERT INTO meta VALUES ('schema', '1'), ('compatible', '1')")
+        await connection.close()
+        views = Views(empty.database_url)
+    views.change(_OLD_MESSAGE)
+    views.change(_OLD_DELIVERY)
+    views.change("INSERT INTO status_counts VALUES (0, '', '', 'x.test', 'sent', 1, 9)")
+    assert migrate(empty) == NEWEST
+    views.change(
+        "INSERT INTO credentials (name, secrets, created_at, domains, networks) VALUES ('a', '[]', 0, '[]', '[]')"
+    )
+    store = await open_store(empty)
+    try:
+        (message,) = (await store._messages(["old"])).values()
+        assert (message.track_opens, message.track_clicks, message.unsubscribe) == (True, True, False)
+        credential = await store.credential("a")
+        assert credential is not None and credential.track_opens is None and credential.unsubscribe is None
+        await store.record([visit("old")], [])
+        assert await rows(store, "SELECT requests, delivered, trackable, opened FROM daily_stats") == [
+            {"requests": 1, "delivered": 1, "trackable": 0, "opened": 0}
+        ]
+        assert await rows(store, "SELECT opened, trackable FROM email_status") == [{"opened": 1, "trackable": 0}]
+    finally:
+        await store.close()
+
+
+# As a program of schema 1 writes them.
+_OLD_MESSAGE = """
+INSERT INTO messages (queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id, size,
+                      eight_bit, smtputf8)
+VALUES ('old', 0, 'application', '', 'a@x.test', 'x.test', '', '', 9, 0, 0)
+"""
+_OLD_DELIVERY = """
+INSERT INTO deliveries (queue_id, number, recipient, role, destination, notify, status, status_at, attempts, in_hand)
+VALUES ('old', 0, 'b@y.test', 'to', 'y.test', '', 'sent', 1, 1, 0)
+"""
 
 
 async def test_a_step_that_fails_leaves_the_database_as_it_was(config: Config) -> None:

@@ -4,12 +4,14 @@ import time
 from dataclasses import replace
 
 from relay.config import DAY, Config, Retention
+from relay.delivery import Made
 from relay.event import Refusal
 from relay.store import Pruned, Store, open_store
 from relay.store.spool import Settlement
 from tests.parts.mail import SENT, accepted, attempt
 from tests.store.spooling import claimed, rows, settle
 from tests.store.test_sums import boxes_agree
+from tests.store.visiting import visit
 
 LONG_AGO = time.time() - 40 * DAY
 
@@ -35,6 +37,22 @@ async def test_decided_messages_go_with_everything_about_them_after_their_time(s
     assert {row["queue_id"] for row in await rows(store, "SELECT queue_id FROM attempts")} == left - {
         waiting.message.queue_id
     }
+
+
+async def test_visits_and_marks_go_with_their_message_and_its_statistics_stay(store: Store) -> None:
+    """What is left counts an open and a click of a message that nobody remembers; others keep theirs."""
+    mail, fresh = accepted(received_at=LONG_AGO), accepted()
+    for one, at in ((mail, LONG_AGO), (fresh, time.time())):
+        await store.accept(one, claimed=True)
+        await store.settle(Settlement(claimed(one), attempt(at), SENT, copy=Made(True, 1)))
+        await store.record([visit(one.message.queue_id), visit(one.message.queue_id, kind="click")], [])
+    boxes = "SELECT sum(opened) AS opened, sum(clicked) AS clicked, sum(links_clicked) AS clicks FROM daily_stats"
+    before = await rows(store, boxes)
+    assert (await store.prune(Retention(rows=30 * DAY))).messages == 1
+    for table in ("visits", "marks", "link_stats"):
+        found = await rows(store, f"SELECT DISTINCT queue_id FROM {table}")
+        assert found == [{"queue_id": fresh.message.queue_id}], table
+    assert await rows(store, boxes) == before
 
 
 async def test_the_statistics_outlive_the_rows_and_go_after_their_own_time(store: Store) -> None:

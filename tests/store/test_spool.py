@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 
 from relay.config import Config, DeliverySection
+from relay.credential import Credential
+from relay.delivery import Status, Verdict
 from relay.store import Accepted, Store, open_store
 from relay.store.spool import Settled, Settlement
 from tests.parts.mail import BUSY, SENT, UNKNOWN_USER, accepted, attempt
@@ -112,6 +114,29 @@ async def test_a_settled_attempt_is_status_attempt_and_event_in_one_commit(store
     ]
     (tried,) = await rows(store, "SELECT outcome, transcript FROM attempts")
     assert tried == {"outcome": "deferred", "transcript": "0 S 220 mx.x.test\n1 C EHLO a"}
+
+
+async def test_what_is_rejected_was_never_tried(store: Store) -> None:
+    """It has its status, its reason and its event, and no attempt."""
+    mail = accepted()
+    await store.accept(mail, claimed=True)
+    stopped = Verdict(Status.REJECTED, "suppressed_manual", "5.7.1", "added by hand on 2026-11-21")
+    assert await settle(store, claimed(mail), stopped) == Settled(finished=True)
+    assert await rows(store, "SELECT status, reason_class FROM email_status") == [
+        {"status": "rejected", "reason_class": "suppressed_manual"}
+    ]
+    assert await rows(store, "SELECT * FROM attempts") == []
+
+
+async def test_what_message_and_credential_want_of_tracking_is_kept(store: Store) -> None:
+    """Whoever claims the message knows it."""
+    await store.accept(accepted(track_opens=False, unsubscribe=True), claimed=False)
+    (delivery,) = await claim_all(store)
+    message = delivery.message
+    assert (message.track_opens, message.track_clicks, message.unsubscribe) == (False, True, True)
+    credential = Credential("app", (), 0.0, track_opens=False, unsubscribe=True)
+    await store.save_credential(credential)
+    assert await store.credential("app") == credential
 
 
 async def test_a_notice_is_accepted_in_the_commit_that_settles_its_cause(store: Store) -> None:

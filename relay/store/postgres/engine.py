@@ -36,7 +36,10 @@ _READ_ONLY = "25006"
 _WRITER = {
     "synchronous_commit": "on",  # accepted means safe
     "plan_cache_mode": "force_generic_plan",  # to plan anew costs more than to run; see _OUTGROWN
-    "enable_seqscan": "off",  # we name the rows we write: by the index also while the plan is that of an empty table
+    # We name the rows we write: by the index, one by one, also while the plan is that of an empty table.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "jit": "off",
 }
 _READER = {"default_transaction_read_only": "on", "jit": "off"}
@@ -51,7 +54,8 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
 _OUTGROWN = """
 SELECT relname
   FROM pg_class
- WHERE oid IN ('messages'::regclass, 'contents'::regclass, 'deliveries'::regclass, 'queues'::regclass)
+ WHERE oid IN ('messages'::regclass, 'contents'::regclass, 'deliveries'::regclass, 'queues'::regclass,
+               'visits'::regclass, 'marks'::regclass, 'suppression_list'::regclass)
    AND pg_relation_size(oid) / current_setting('block_size')::integer > 2 * greatest(relpages, 0) + 50
 """
 
@@ -252,6 +256,18 @@ class PostgresEngine:
         finally:
             if not connection.is_closed():
                 await connection.execute("ROLLBACK")
+
+    async def secrets(self) -> dict[str, bytes]:
+        """All secrets by name, from a table of their own."""
+        return {row["name"]: row["value"] for row in await self.read("secrets", {})}
+
+    async def keep_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret; the first under a name stays."""
+        await self.write([Statement("keep_secret", {"name": name, "value": value})])
+
+    async def forget_secret(self, name: str) -> None:
+        """Let go of a secret."""
+        await self.write([Statement("forget_secret", {"name": name})])
 
     async def listen(self, heard: Callable[[str], None]) -> None:
         """Call `heard(topic)` when another node, or a command, told of it; "" after what may have been missed."""

@@ -17,13 +17,16 @@ SELECT count(*)
 
 -- name: accept_messages
 INSERT INTO messages (queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
-                      size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip)
+                      size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip,
+                      track_opens, track_clicks, unsubscribe)
 SELECT queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
-       size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip
+       size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip,
+       track_opens, track_clicks, unsubscribe
   FROM jsonb_to_recordset(:rows::jsonb)
     AS r(queue_id text, received_at double precision, origin text, reverse_path text, sender text, sender_domain text,
          subject text, message_id text, size integer, ret text, envid text, eight_bit smallint, smtputf8 smallint,
-         tag text, metadata text, credential text, client_ip text);
+         tag text, metadata text, credential text, client_ip text, track_opens smallint, track_clicks smallint,
+         unsubscribe smallint);
 
 -- name: accept_contents
 INSERT INTO contents (queue_id, page, bytes)
@@ -46,7 +49,7 @@ SELECT add_work(:rows::jsonb);
 
 -- name: settle_deliveries
 -- Names the attempt: a late answer to an old claim matches nothing. What a person held or cancelled meanwhile
--- stays so, unless the attempt decided it.
+-- stays so, unless the attempt decided it; and what was suppressed, unless it was sent.
 UPDATE deliveries
    SET status = CASE WHEN deliveries.status IN ('held', 'cancelled') AND r.status = 'deferred'
                      THEN deliveries.status ELSE r.status END,
@@ -60,16 +63,20 @@ UPDATE deliveries
        reason       = r.reason,
        mx_host      = r.mx_host,
        mx_ip        = r.mx_ip,
-       warned       = greatest(deliveries.warned, r.warned)
+       warned       = greatest(deliveries.warned, r.warned),
+       trackable    = coalesce(r.trackable, deliveries.trackable),
+       links        = coalesce(r.links, deliveries.links),
+       copy_note    = coalesce(r.copy_note, deliveries.copy_note)
   FROM jsonb_to_recordset(:rows::jsonb)
     AS r(queue_id text, number integer, attempt integer, status text, due_at double precision,
          status_at double precision, delivered_at double precision, reason_class text, smtp_code integer, dsn text,
-         reason text, mx_host text, mx_ip text, warned smallint)
+         reason text, mx_host text, mx_ip text, warned smallint, trackable smallint, links integer, copy_note text)
  WHERE deliveries.queue_id = r.queue_id
    AND deliveries.number   = r.number
    AND deliveries.attempts = r.attempt
    AND deliveries.in_hand  = 1
-   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held', 'cancelled')
+   AND (deliveries.status IN ('creating', 'spooled', 'deferred', 'held', 'cancelled')
+        OR (deliveries.status = 'rejected' AND r.status = 'sent'))
 RETURNING deliveries.queue_id, deliveries.number;
 
 -- name: add_attempts
@@ -101,14 +108,23 @@ UPDATE deliveries
    AND deliveries.status   = 'creating';
 
 -- name: count_statuses
--- :sign is -1 before a change and +1 after it, so that the boxes follow every status, whoever changes it.
+-- :sign is -1 before a change and +1 after it, so that the boxes follow every status, whoever changes it. What is
+-- counted is the status with the marks that lie over it ('sent trackable opened'): the view boxes takes them apart.
+-- "Not a notice" rather than "an application's": of the latter the planner believes that there are hardly any, as long
+-- as nobody has looked, and begins with all messages instead of the ones that are named.
 INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
 SELECT floor(m.received_at / 3600), coalesce(m.tag, ''), coalesce(m.credential, ''), m.sender_domain,
-       d.status, :sign::integer * count(*), :sign::integer * sum(m.size)
+       d.status || CASE WHEN d.trackable = 1 THEN ' trackable' ELSE '' END
+                || CASE WHEN k.opens + k.clicks > 0 THEN ' opened' WHEN k.auto_opens > 0 THEN ' opened auto' ELSE '' END
+                || CASE WHEN k.clicks > 0 THEN ' clicked' ELSE '' END
+                || CASE WHEN k.unsubscribed_at IS NOT NULL THEN ' unsubscribed' ELSE '' END
+                || CASE WHEN k.complained_at IS NOT NULL THEN ' spam' ELSE '' END,
+       :sign::integer * count(*), :sign::integer * sum(m.size)
   FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
   JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
   JOIN messages AS m ON m.queue_id = d.queue_id
- WHERE m.origin = 'application'
+  LEFT JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number
+ WHERE m.origin <> 'notice'
  GROUP BY 1, 2, 3, 4, 5;
 
 -- name: count_domains
@@ -119,8 +135,252 @@ SELECT floor(m.received_at / 86400), d.destination, d.status, :sign::integer * c
   FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
   JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
   JOIN messages AS m ON m.queue_id = d.queue_id
- WHERE m.origin = 'application'
+ WHERE m.origin <> 'notice'
  GROUP BY 1, 2, 3;
+
+-- name: count_clicks
+-- How many clicks by persons, beside how many persons clicked.
+INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
+SELECT floor(m.received_at / 3600), coalesce(m.tag, ''), coalesce(m.credential, ''), m.sender_domain,
+       'link_clicks', :sign::integer * sum(k.clicks), 0
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN marks AS k ON k.queue_id = r.queue_id AND k.number = r.number
+  JOIN messages AS m ON m.queue_id = k.queue_id
+ WHERE m.origin <> 'notice' AND k.clicks > 0
+ GROUP BY 1, 2, 3, 4;
+
+-- name: count_complaints
+INSERT INTO domain_counts (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+SELECT floor(m.received_at / 86400), d.destination, 'spam', :sign::integer * count(*), 0, 0, max(k.complained_at)
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+  JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number
+ WHERE m.origin <> 'notice' AND k.complained_at IS NOT NULL
+ GROUP BY 1, 2;
+
+-- name: mark_visits
+-- Visits that are kept already are not counted again, nor those of deliveries that are not kept any more. Whoever
+-- writes marks has locked their deliveries before.
+INSERT INTO marks AS k (queue_id, number, opens, auto_opens, first_open_at, last_open_at,
+                        clicks, auto_clicks, first_click_at, last_click_at)
+SELECT d.queue_id, d.number,
+       count(*) FILTER (WHERE r.kind = 'open' AND r.made_by = 'person'),
+       count(*) FILTER (WHERE r.kind = 'open' AND r.made_by = 'machine'),
+       min(r.at) FILTER (WHERE r.kind = 'open'),
+       max(r.at) FILTER (WHERE r.kind = 'open'),
+       count(*) FILTER (WHERE r.kind = 'click' AND r.made_by = 'person'),
+       count(*) FILTER (WHERE r.kind = 'click' AND r.made_by = 'machine'),
+       min(r.at) FILTER (WHERE r.kind = 'click' AND r.made_by = 'person'),
+       max(r.at) FILTER (WHERE r.kind = 'click' AND r.made_by = 'person')
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, visit_id text, at double precision, kind text, made_by text)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+ WHERE NOT EXISTS (SELECT 1 FROM visits AS v
+                    WHERE v.queue_id = d.queue_id AND v.number = d.number AND v.visit_id = r.visit_id)
+ GROUP BY d.queue_id, d.number
+    ON CONFLICT (queue_id, number) DO UPDATE
+   SET opens = k.opens + excluded.opens, auto_opens = k.auto_opens + excluded.auto_opens,
+       clicks = k.clicks + excluded.clicks, auto_clicks = k.auto_clicks + excluded.auto_clicks,
+       first_open_at  = least(k.first_open_at, excluded.first_open_at),
+       last_open_at   = greatest(k.last_open_at, excluded.last_open_at),
+       first_click_at = least(k.first_click_at, excluded.first_click_at),
+       last_click_at  = greatest(k.last_click_at, excluded.last_click_at);
+
+-- name: tell_visits
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT r.at, r.event, d.queue_id, d.number, 'relay', r.detail
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, visit_id text, at double precision, event text, detail text)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+ WHERE NOT EXISTS (SELECT 1 FROM visits AS v
+                    WHERE v.queue_id = d.queue_id AND v.number = d.number AND v.visit_id = r.visit_id)
+ ORDER BY r.at;
+
+-- name: add_visits
+INSERT INTO visits (queue_id, number, visit_id, at, kind, link, target, ip, agent, hints, made_by, agent_class, reason)
+SELECT d.queue_id, d.number, r.visit_id, r.at, r.kind, r.link, r.target,
+       r.ip, r.agent, r.hints, r.made_by, r.agent_class, r.reason
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, visit_id text, at double precision, kind text, link integer, target text,
+         ip text, agent text, hints text, made_by text, agent_class text, reason text)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+    ON CONFLICT (queue_id, number, visit_id) DO NOTHING;
+
+-- name: shift_marks
+-- Of visits on which the verdict is another one now: from persons to machines, or back.
+UPDATE marks
+   SET opens = marks.opens + s.opens, auto_opens = auto_opens - s.opens,
+       clicks = marks.clicks + s.clicks, auto_clicks = auto_clicks - s.clicks,
+       first_click_at = CASE WHEN marks.clicks + s.clicks > 0 THEN least(first_click_at, s.first_at) END,
+       last_click_at  = CASE WHEN marks.clicks + s.clicks > 0 THEN greatest(last_click_at, s.last_at) END
+  FROM (SELECT v.queue_id, v.number,
+               sum(CASE WHEN v.kind <> 'open' THEN 0 WHEN r.made_by = 'person' THEN 1 ELSE -1 END) AS opens,
+               sum(CASE WHEN v.kind <> 'click' THEN 0 WHEN r.made_by = 'person' THEN 1 ELSE -1 END) AS clicks,
+               min(v.at) FILTER (WHERE v.kind = 'click' AND r.made_by = 'person') AS first_at,
+               max(v.at) FILTER (WHERE v.kind = 'click' AND r.made_by = 'person') AS last_at
+          FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer, visit_id text, made_by text)
+          JOIN visits AS v ON v.queue_id = r.queue_id AND v.number = r.number AND v.visit_id = r.visit_id
+         WHERE v.made_by <> r.made_by
+         GROUP BY v.queue_id, v.number) AS s
+ WHERE marks.queue_id = s.queue_id
+   AND marks.number   = s.number;
+
+-- name: judge_visits
+UPDATE visits
+   SET made_by = r.made_by, agent_class = r.agent_class, reason = r.reason
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, visit_id text, made_by text, agent_class text, reason text)
+ WHERE visits.queue_id = r.queue_id
+   AND visits.number   = r.number
+   AND visits.visit_id = r.visit_id;
+
+-- name: visited_deliveries
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.delivered_at, d.links
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number;
+
+-- name: recent_visits
+-- Of each delivery the newest :limit, by the index: however many there are.
+SELECT v.*
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+ CROSS JOIN LATERAL (SELECT *
+                       FROM visits
+                      WHERE queue_id = r.queue_id AND number = r.number AND at > :since
+                      ORDER BY at DESC
+                      LIMIT :limit) AS v;
+
+-- name: subscription
+SELECT d.recipient, m.sender, m.sender_domain, coalesce(m.tag, '') AS tag, m.received_at
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.queue_id = :queue_id AND d.number = :number;
+
+-- name: suppressed
+-- What stops mail to these addresses and domains now, for its tag or for all mail.
+SELECT r.n, s.*
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(n integer, address text, tag text)
+  JOIN suppression_list AS s ON s.address = r.address AND s.scope IN ('', r.tag)
+ WHERE s.expires_at IS NULL OR s.expires_at > :now;
+
+-- name: suppression
+SELECT * FROM suppression_list WHERE address = :address AND scope = :scope;
+
+-- name: save_suppression
+INSERT INTO suppression_list (address, scope, reason, source, added_at, expires_at, queue_id, number, reply, note)
+VALUES (:address, :scope, :reason, :source, :added_at, :expires_at, :queue_id, :number, :reply, :note)
+    ON CONFLICT (address, scope) DO UPDATE
+   SET reason = excluded.reason, source = excluded.source, added_at = excluded.added_at,
+       expires_at = excluded.expires_at, queue_id = excluded.queue_id, number = excluded.number,
+       reply = excluded.reply, note = excluded.note;
+
+-- name: remove_suppression
+DELETE FROM suppression_list WHERE address = :address AND scope = :scope RETURNING address;
+
+-- name: delivery_wishes
+SELECT k.unsubscribed_at, k.complained_at
+  FROM deliveries AS d
+  LEFT JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number
+ WHERE d.queue_id = :queue_id AND d.number = :number;
+
+-- name: mark_wishes
+INSERT INTO marks AS k (queue_id, number, unsubscribed_at, complained_at)
+SELECT d.queue_id, d.number, r.unsubscribed_at, r.complained_at
+  FROM jsonb_to_recordset(:rows::jsonb)
+    AS r(queue_id text, number integer, unsubscribed_at double precision, complained_at double precision)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+    ON CONFLICT (queue_id, number) DO UPDATE
+   SET unsubscribed_at = coalesce(k.unsubscribed_at, excluded.unsubscribed_at),
+       complained_at   = coalesce(k.complained_at, excluded.complained_at);
+
+-- name: waiting_for_address
+-- As the list has it, or with capital letters somewhere; the local part must be the same, and so must where mail goes.
+SELECT d.queue_id, d.number
+  FROM (SELECT queue_id, number FROM deliveries WHERE recipient = :address
+         UNION
+        SELECT queue_id, number FROM deliveries
+         WHERE lower(recipient) = lower(:address) AND recipient <> lower(recipient)) AS alike
+  JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE left(d.recipient, length(:local)) = :local
+   AND d.destination = :destination
+   AND d.status IN ('creating', 'spooled', 'deferred', 'held')
+   AND m.origin = 'application'
+   AND (:scope = '' OR m.tag = :scope)
+ LIMIT :limit;
+
+-- name: waiting_for_domain
+SELECT d.queue_id, d.number
+  FROM (SELECT queue_id, number FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL
+         UNION ALL
+        SELECT queue_id, number FROM deliveries WHERE destination = :destination AND status = 'held') AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application'
+   AND (:scope = '' OR m.tag = :scope)
+ LIMIT :limit;
+
+-- name: reject_deliveries
+-- What is in somebody's hand too: see settle_deliveries.
+UPDATE deliveries
+   SET status = 'rejected', status_at = :now, due_at = NULL, reason_class = :class, smtp_code = NULL, dsn = :dsn,
+       reason = :reason
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+ WHERE deliveries.queue_id = r.queue_id
+   AND deliveries.number   = r.number
+   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: tell_rejected
+-- Only of those that were: one that was sent meanwhile was not.
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT :now, 'rejected', d.queue_id, d.number, :actor, :detail
+  FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
+  JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
+ WHERE d.status = 'rejected' AND d.status_at = :now;
+
+-- name: signing_domains
+SELECT domain FROM domains ORDER BY domain;
+
+-- name: signing_keys
+SELECT * FROM signing_keys ORDER BY domain, created_at, selector;
+
+-- name: save_signing_key
+INSERT INTO signing_keys (domain, selector, algorithm, state, public, created_at, state_at, seen_at)
+VALUES (:domain, :selector, :algorithm, :state, :public, :created_at, :state_at, :seen_at)
+    ON CONFLICT (domain, selector) DO UPDATE
+   SET algorithm = excluded.algorithm, state = excluded.state, public = excluded.public,
+       created_at = excluded.created_at, state_at = excluded.state_at, seen_at = excluded.seen_at
+RETURNING domain;
+
+-- name: set_key_state
+UPDATE signing_keys
+   SET state = :state, state_at = :now
+ WHERE domain = :domain AND selector = :selector
+RETURNING domain;
+
+-- name: key_seen
+UPDATE signing_keys SET seen_at = :at WHERE domain = :domain AND selector = :selector;
+
+-- name: remove_signing_key
+DELETE FROM signing_keys WHERE domain = :domain AND selector = :selector RETURNING domain;
+
+-- name: keep_domain
+INSERT INTO domains (domain, added_at)
+SELECT :domain, :now
+ WHERE EXISTS (SELECT 1 FROM signing_keys WHERE domain = :domain)
+    ON CONFLICT (domain) DO NOTHING;
+
+-- name: drop_domain
+DELETE FROM domains WHERE domain = :domain AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE domain = :domain);
+
+-- name: secrets
+SELECT name, value FROM secrets;
+
+-- name: keep_secret
+INSERT INTO secrets (name, value) VALUES (:name, :value::bytea) ON CONFLICT (name) DO NOTHING;
+
+-- name: forget_secret
+DELETE FROM secrets WHERE name = :name;
 
 -- name: finished_messages
 -- Of the messages named, those with no delivery left to decide.
@@ -240,7 +500,7 @@ UPDATE deliveries
 SELECT d.queue_id, d.number
   FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text, number integer)
   JOIN deliveries AS d ON d.queue_id = r.queue_id AND d.number = r.number
- WHERE d.status IN ('held', 'cancelled');
+ WHERE d.status IN ('held', 'cancelled', 'rejected');
 
 -- name: block_destination
 INSERT INTO queues (destination, next_at, blocked_until, failures, block_reason)
@@ -325,13 +585,14 @@ SELECT * FROM credentials ORDER BY name;
 
 -- name: save_credential
 INSERT INTO credentials (name, secrets, created_at, domains, networks, rate_messages, rate_seconds, max_message_size,
-                         tag, revoked_at)
+                         tag, revoked_at, track_opens, track_clicks, unsubscribe)
 VALUES (:name, :secrets, :created_at, :domains, :networks, :rate_messages, :rate_seconds, :max_message_size,
-        :tag, :revoked_at)
+        :tag, :revoked_at, :track_opens, :track_clicks, :unsubscribe)
     ON CONFLICT (name) DO UPDATE
    SET secrets = excluded.secrets, domains = excluded.domains, networks = excluded.networks,
        rate_messages = excluded.rate_messages, rate_seconds = excluded.rate_seconds,
-       max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at;
+       max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at,
+       track_opens = excluded.track_opens, track_clicks = excluded.track_clicks, unsubscribe = excluded.unsubscribe;
 
 -- name: remove_credential
 DELETE FROM credentials WHERE name = :name;
@@ -466,6 +727,12 @@ DELETE FROM tries WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:ro
 
 -- name: prune_events
 DELETE FROM happenings WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
+
+-- name: prune_visits
+DELETE FROM visits WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
+
+-- name: prune_marks
+DELETE FROM marks WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));
 
 -- name: prune_messages
 DELETE FROM messages WHERE queue_id IN (SELECT queue_id FROM jsonb_to_recordset(:rows::jsonb) AS r(queue_id text));

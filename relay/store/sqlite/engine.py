@@ -26,6 +26,7 @@ import aiosqlite
 from relay.store import sql
 from relay.store.engine import Batch, Late, Row, Statement
 from relay.store.errors import BadQuery, StoreUnavailable
+from relay.store.sqlite.secret_files import Secrets
 
 T = TypeVar("T")
 
@@ -105,6 +106,7 @@ class SqliteEngine:
         self._path = path
         self._statements = sql.statements("sqlite")
         self._lock = _lock_for(path)
+        self._secrets = Secrets(path.parent / "keys")
         self._opened: tuple[int, int] | None = None  # the file that the connections have
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
@@ -219,6 +221,24 @@ class SqliteEngine:
             if getattr(error, "sqlite_errorcode", None) in _BAD_CODES:
                 raise BadQuery(str(error)) from error
             raise StoreUnavailable(f"cannot read {self._path}: {error}") from error
+
+    async def secrets(self) -> dict[str, bytes]:
+        """All secrets by name: files beside the database."""
+        return await self._of_secrets(self._secrets.read)
+
+    async def keep_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret; the first under a name stays."""
+        await self._of_secrets(lambda: self._secrets.keep(name, value))
+
+    async def forget_secret(self, name: str) -> None:
+        """Let go of a secret."""
+        await self._of_secrets(lambda: self._secrets.forget(name))
+
+    async def _of_secrets(self, run: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(run)
+        except OSError as error:
+            raise StoreUnavailable(f"cannot use the secrets of {self._path}: {error}") from error
 
     async def listen(self, heard: Callable[[str], None]) -> None:
         """SQLite has no channel between processes: all look by themselves."""

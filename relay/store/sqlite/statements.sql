@@ -1,17 +1,20 @@
 -- Every statement of the store, by name. :rows is a JSON array of objects: one statement, one call
--- and one release of the interpreter's lock for a however many messages are in it.
+-- and one release of the interpreter's lock for a however many messages are in it. Where many values of a row are
+-- read, MATERIALIZED: else SQLite writes the row's JSON anew for each of them (a third of the time, measured).
 
 -- name: lock_deliveries
 -- Nobody else writes: the transaction has the one lock.
 
 -- name: accept_messages
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 INSERT INTO messages (queue_id, received_at, origin, reverse_path, sender, sender_domain, subject, message_id,
-                      size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip)
+                      size, ret, envid, eight_bit, smtputf8, tag, metadata, credential, client_ip,
+                      track_opens, track_clicks, unsubscribe)
 SELECT value->>'queue_id', value->>'received_at', value->>'origin', value->>'reverse_path', value->>'sender',
        value->>'sender_domain', value->>'subject', value->>'message_id', value->>'size', value->>'ret',
        value->>'envid', value->>'eight_bit', value->>'smtputf8', value->>'tag', value->>'metadata',
-       value->>'credential', value->>'client_ip'
-  FROM json_each(:rows);
+       value->>'credential', value->>'client_ip', value->>'track_opens', value->>'track_clicks', value->>'unsubscribe'
+  FROM r;
 
 -- name: accept_contents
 INSERT INTO contents (queue_id, page, bytes)
@@ -19,12 +22,13 @@ SELECT value->>'queue_id', value->>'page', substr(:blob, (value->>'start') + 1, 
   FROM json_each(:rows);
 
 -- name: accept_deliveries
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 INSERT INTO deliveries (queue_id, number, recipient, role, destination, notify, orcpt, status, status_at, due_at,
                         attempts, in_hand)
 SELECT value->>'queue_id', value->>'number', value->>'recipient', value->>'role', value->>'destination',
        value->>'notify', value->>'orcpt', value->>'status', value->>'status_at', value->>'due_at',
        value->>'attempts', value->>'attempts'
-  FROM json_each(:rows);
+  FROM r;
 
 -- name: add_work
 -- The earliest due time of each destination that the group gave work to; a blocked destination stays blocked.
@@ -38,7 +42,8 @@ SELECT value->>'destination', value->>'next_at'
 
 -- name: settle_deliveries
 -- Names the attempt: a late answer to an old claim matches nothing. What a person held or cancelled meanwhile
--- stays so, unless the attempt decided it.
+-- stays so, unless the attempt decided it; and what was suppressed, unless it was sent.
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 UPDATE deliveries
    SET status = CASE WHEN deliveries.status IN ('held', 'cancelled') AND value->>'status' = 'deferred'
                      THEN deliveries.status ELSE value->>'status' END,
@@ -52,16 +57,21 @@ UPDATE deliveries
        reason       = value->>'reason',
        mx_host      = value->>'mx_host',
        mx_ip        = value->>'mx_ip',
-       warned       = warned OR value->>'warned'
-  FROM json_each(:rows)
+       warned       = warned OR value->>'warned',
+       trackable    = coalesce(value->>'trackable', trackable),
+       links        = coalesce(value->>'links', links),
+       copy_note    = coalesce(value->>'copy_note', copy_note)
+  FROM r
  WHERE deliveries.queue_id = value->>'queue_id'
    AND deliveries.number   = value->>'number'
    AND deliveries.attempts = value->>'attempt'
    AND deliveries.in_hand
-   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held', 'cancelled')
+   AND (deliveries.status IN ('creating', 'spooled', 'deferred', 'held', 'cancelled')
+        OR (deliveries.status = 'rejected' AND value->>'status' = 'sent'))
 RETURNING deliveries.queue_id, deliveries.number;
 
 -- name: add_attempts
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 INSERT INTO tries (queue_id, number, attempt, started_at, finished_at, outcome, reason_class, mx_host, mx_ip, mx_port,
                       source_ip, tls, smtp_code, dsn, reply, in_reply_to, ms_queue, ms_dns, ms_connect, ms_tls, ms_data,
                       transcript)
@@ -70,12 +80,13 @@ SELECT value->>'queue_id', value->>'number', value->>'attempt', value->>'started
        value->>'source_ip', value->>'tls', value->>'smtp_code', value->>'dsn', value->>'reply', value->>'in_reply_to',
        value->>'ms_queue', value->>'ms_dns', value->>'ms_connect', value->>'ms_tls', value->>'ms_data',
        value->>'transcript'
-  FROM json_each(:rows);
+  FROM r;
 
 -- name: add_events
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 INSERT INTO happenings (at, event, queue_id, number, actor, detail)
 SELECT value->>'at', value->>'event', value->>'queue_id', value->>'number', value->>'actor', value->>'detail'
-  FROM json_each(:rows);
+  FROM r;
 
 -- name: spool_deliveries
 UPDATE deliveries
@@ -87,13 +98,20 @@ UPDATE deliveries
    AND deliveries.status   = 'creating';
 
 -- name: count_statuses
--- :sign is -1 before a change and +1 after it, so that the boxes follow every status, whoever changes it.
+-- :sign is -1 before a change and +1 after it, so that the boxes follow every status, whoever changes it. What is
+-- counted is the status with the marks that lie over it ('sent trackable opened'): the view boxes takes them apart.
 INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
 SELECT CAST(m.received_at / 3600 AS INTEGER), coalesce(m.tag, ''), coalesce(m.credential, ''), m.sender_domain,
-       d.status, :sign * count(*), :sign * sum(m.size)
+       d.status || iif(d.trackable, ' trackable', '')
+                || CASE WHEN k.opens + k.clicks > 0 THEN ' opened' WHEN k.auto_opens > 0 THEN ' opened auto' ELSE '' END
+                || iif(k.clicks > 0, ' clicked', '')
+                || iif(k.unsubscribed_at IS NOT NULL, ' unsubscribed', '')
+                || iif(k.complained_at IS NOT NULL, ' spam', ''),
+       :sign * count(*), :sign * sum(m.size)
   FROM json_each(:rows) AS r
   JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
   JOIN messages AS m ON m.queue_id = d.queue_id
+  LEFT JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number
  WHERE m.origin = 'application'
  GROUP BY 1, 2, 3, 4, 5;
 
@@ -107,6 +125,253 @@ SELECT CAST(m.received_at / 86400 AS INTEGER), d.destination, d.status, :sign * 
   JOIN messages AS m ON m.queue_id = d.queue_id
  WHERE m.origin = 'application'
  GROUP BY 1, 2, 3;
+
+-- name: count_clicks
+-- How many clicks by persons, beside how many persons clicked.
+INSERT INTO status_counts (hour, tag, credential, sender_domain, status, deliveries, bytes)
+SELECT CAST(m.received_at / 3600 AS INTEGER), coalesce(m.tag, ''), coalesce(m.credential, ''), m.sender_domain,
+       'link_clicks', :sign * sum(k.clicks), 0
+  FROM json_each(:rows) AS r
+  JOIN marks AS k ON k.queue_id = r.value->>'queue_id' AND k.number = r.value->>'number'
+  JOIN messages AS m ON m.queue_id = k.queue_id
+ WHERE m.origin = 'application' AND k.clicks > 0
+ GROUP BY 1, 2, 3, 4;
+
+-- name: count_complaints
+INSERT INTO domain_counts (day, destination, status, deliveries, delay_sum, delay_max, last_at)
+SELECT CAST(m.received_at / 86400 AS INTEGER), d.destination, 'spam', :sign * count(*), 0, 0, max(k.complained_at)
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
+  JOIN messages AS m ON m.queue_id = d.queue_id
+  JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number
+ WHERE m.origin = 'application' AND k.complained_at IS NOT NULL
+ GROUP BY 1, 2;
+
+-- name: mark_visits
+-- Visits that are kept already are not counted again, nor those of deliveries that are not kept any more.
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
+INSERT INTO marks (queue_id, number, opens, auto_opens, first_open_at, last_open_at,
+                   clicks, auto_clicks, first_click_at, last_click_at)
+SELECT d.queue_id, d.number,
+       count(*) FILTER (WHERE value->>'kind' = 'open' AND value->>'made_by' = 'person'),
+       count(*) FILTER (WHERE value->>'kind' = 'open' AND value->>'made_by' = 'machine'),
+       min(value->>'at') FILTER (WHERE value->>'kind' = 'open'),
+       max(value->>'at') FILTER (WHERE value->>'kind' = 'open'),
+       count(*) FILTER (WHERE value->>'kind' = 'click' AND value->>'made_by' = 'person'),
+       count(*) FILTER (WHERE value->>'kind' = 'click' AND value->>'made_by' = 'machine'),
+       min(value->>'at') FILTER (WHERE value->>'kind' = 'click' AND value->>'made_by' = 'person'),
+       max(value->>'at') FILTER (WHERE value->>'kind' = 'click' AND value->>'made_by' = 'person')
+  FROM r
+  JOIN deliveries AS d ON d.queue_id = value->>'queue_id' AND d.number = value->>'number'
+ WHERE NOT EXISTS (SELECT 1 FROM visits AS v
+                    WHERE v.queue_id = d.queue_id AND v.number = d.number AND v.visit_id = value->>'visit_id')
+ GROUP BY d.queue_id, d.number
+    ON CONFLICT (queue_id, number) DO UPDATE
+   SET opens = opens + excluded.opens, auto_opens = auto_opens + excluded.auto_opens,
+       clicks = clicks + excluded.clicks, auto_clicks = auto_clicks + excluded.auto_clicks,
+       first_open_at  = min(coalesce(first_open_at, excluded.first_open_at), coalesce(excluded.first_open_at, first_open_at)),
+       last_open_at   = max(coalesce(last_open_at, excluded.last_open_at), coalesce(excluded.last_open_at, last_open_at)),
+       first_click_at = min(coalesce(first_click_at, excluded.first_click_at), coalesce(excluded.first_click_at, first_click_at)),
+       last_click_at  = max(coalesce(last_click_at, excluded.last_click_at), coalesce(excluded.last_click_at, last_click_at));
+
+-- name: tell_visits
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT value->>'at', value->>'event', d.queue_id, d.number, 'relay', value->>'detail'
+  FROM r
+  JOIN deliveries AS d ON d.queue_id = value->>'queue_id' AND d.number = value->>'number'
+ WHERE NOT EXISTS (SELECT 1 FROM visits AS v
+                    WHERE v.queue_id = d.queue_id AND v.number = d.number AND v.visit_id = value->>'visit_id')
+ ORDER BY value->>'at';
+
+-- name: add_visits
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
+INSERT INTO visits (queue_id, number, visit_id, at, kind, link, target, ip, agent, hints, made_by, agent_class, reason)
+SELECT d.queue_id, d.number, value->>'visit_id', value->>'at', value->>'kind', value->>'link', value->>'target',
+       value->>'ip', value->>'agent', value->>'hints', value->>'made_by', value->>'agent_class', value->>'reason'
+  FROM r
+  JOIN deliveries AS d ON d.queue_id = value->>'queue_id' AND d.number = value->>'number'
+ WHERE true
+    ON CONFLICT (queue_id, number, visit_id) DO NOTHING;
+
+-- name: shift_marks
+-- Of visits on which the verdict is another one now: from persons to machines, or back.
+UPDATE marks
+   SET opens = marks.opens + s.opens, auto_opens = auto_opens - s.opens,
+       clicks = marks.clicks + s.clicks, auto_clicks = auto_clicks - s.clicks,
+       first_click_at = CASE WHEN marks.clicks + s.clicks > 0
+                             THEN min(coalesce(first_click_at, s.first_at), coalesce(s.first_at, first_click_at)) END,
+       last_click_at  = CASE WHEN marks.clicks + s.clicks > 0
+                             THEN max(coalesce(last_click_at, s.last_at), coalesce(s.last_at, last_click_at)) END
+  FROM (SELECT v.queue_id, v.number,
+               sum((v.kind = 'open') * iif(value->>'made_by' = 'person', 1, -1)) AS opens,
+               sum((v.kind = 'click') * iif(value->>'made_by' = 'person', 1, -1)) AS clicks,
+               min(v.at) FILTER (WHERE v.kind = 'click' AND value->>'made_by' = 'person') AS first_at,
+               max(v.at) FILTER (WHERE v.kind = 'click' AND value->>'made_by' = 'person') AS last_at
+          FROM json_each(:rows) AS r
+          JOIN visits AS v ON v.queue_id = r.value->>'queue_id' AND v.number = r.value->>'number'
+                          AND v.visit_id = r.value->>'visit_id'
+         WHERE v.made_by <> r.value->>'made_by'
+         GROUP BY v.queue_id, v.number) AS s
+ WHERE marks.queue_id = s.queue_id
+   AND marks.number   = s.number;
+
+-- name: judge_visits
+UPDATE visits
+   SET made_by = value->>'made_by', agent_class = value->>'agent_class', reason = value->>'reason'
+  FROM json_each(:rows)
+ WHERE visits.queue_id = value->>'queue_id'
+   AND visits.number   = value->>'number'
+   AND visits.visit_id = value->>'visit_id';
+
+-- name: visited_deliveries
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.delivered_at, d.links
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number';
+
+-- name: recent_visits
+-- Of each delivery the newest :limit, by the index: however many there are.
+SELECT v.*
+  FROM json_each(:rows) AS r
+ CROSS JOIN visits AS v
+    ON (v.queue_id, v.number, v.visit_id) IN (SELECT queue_id, number, visit_id
+                                                FROM visits
+                                               WHERE queue_id = r.value->>'queue_id' AND number = r.value->>'number'
+                                                 AND at > :since
+                                               ORDER BY at DESC
+                                               LIMIT :limit);
+
+-- name: subscription
+SELECT d.recipient, m.sender, m.sender_domain, coalesce(m.tag, '') AS tag, m.received_at
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.queue_id = :queue_id AND d.number = :number;
+
+-- name: suppressed
+-- What stops mail to these addresses and domains now, for its tag or for all mail.
+SELECT r.value->>'n' AS n, s.*
+  FROM json_each(:rows) AS r
+  JOIN suppression_list AS s ON s.address = r.value->>'address' AND s.scope IN ('', r.value->>'tag')
+ WHERE s.expires_at IS NULL OR s.expires_at > :now;
+
+-- name: suppression
+SELECT * FROM suppression_list WHERE address = :address AND scope = :scope;
+
+-- name: save_suppression
+INSERT INTO suppression_list (address, scope, reason, source, added_at, expires_at, queue_id, number, reply, note)
+VALUES (:address, :scope, :reason, :source, :added_at, :expires_at, :queue_id, :number, :reply, :note)
+    ON CONFLICT (address, scope) DO UPDATE
+   SET reason = excluded.reason, source = excluded.source, added_at = excluded.added_at,
+       expires_at = excluded.expires_at, queue_id = excluded.queue_id, number = excluded.number,
+       reply = excluded.reply, note = excluded.note;
+
+-- name: remove_suppression
+DELETE FROM suppression_list WHERE address = :address AND scope = :scope RETURNING address;
+
+-- name: delivery_wishes
+SELECT k.unsubscribed_at, k.complained_at
+  FROM deliveries AS d
+  LEFT JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number
+ WHERE d.queue_id = :queue_id AND d.number = :number;
+
+-- name: mark_wishes
+INSERT INTO marks (queue_id, number, unsubscribed_at, complained_at)
+SELECT d.queue_id, d.number, value->>'unsubscribed_at', value->>'complained_at'
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
+ WHERE true
+    ON CONFLICT (queue_id, number) DO UPDATE
+   SET unsubscribed_at = coalesce(unsubscribed_at, excluded.unsubscribed_at),
+       complained_at   = coalesce(complained_at, excluded.complained_at);
+
+-- name: waiting_for_address
+-- As the list has it, or with capital letters somewhere; the local part must be the same, and so must where mail goes.
+SELECT d.queue_id, d.number
+  FROM (SELECT queue_id, number FROM deliveries WHERE recipient = :address
+         UNION
+        SELECT queue_id, number FROM deliveries
+         WHERE lower(recipient) = lower(:address) AND recipient <> lower(recipient)) AS alike
+  JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE substr(d.recipient, 1, length(:local)) = :local
+   AND d.destination = :destination
+   AND d.status IN ('creating', 'spooled', 'deferred', 'held')
+   AND m.origin = 'application'
+   AND (:scope = '' OR m.tag = :scope)
+ LIMIT :limit;
+
+-- name: waiting_for_domain
+SELECT d.queue_id, d.number
+  FROM (SELECT queue_id, number FROM deliveries WHERE destination = :destination AND due_at IS NOT NULL
+         UNION ALL
+        SELECT queue_id, number FROM deliveries WHERE destination = :destination AND status = 'held') AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE m.origin = 'application'
+   AND (:scope = '' OR m.tag = :scope)
+ LIMIT :limit;
+
+-- name: reject_deliveries
+-- What is in somebody's hand too: see settle_deliveries.
+UPDATE deliveries
+   SET status = 'rejected', status_at = :now, due_at = NULL, reason_class = :class, smtp_code = NULL, dsn = :dsn,
+       reason = :reason
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status IN ('creating', 'spooled', 'deferred', 'held')
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: tell_rejected
+-- Only of those that were: one that was sent meanwhile was not.
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT :now, 'rejected', d.queue_id, d.number, :actor, :detail
+  FROM json_each(:rows) AS r
+  JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
+ WHERE d.status = 'rejected' AND d.status_at = :now;
+
+-- name: signing_domains
+SELECT domain FROM domains ORDER BY domain;
+
+-- name: signing_keys
+SELECT * FROM signing_keys ORDER BY domain, created_at, selector;
+
+-- name: save_signing_key
+INSERT INTO signing_keys (domain, selector, algorithm, state, public, created_at, state_at, seen_at)
+VALUES (:domain, :selector, :algorithm, :state, :public, :created_at, :state_at, :seen_at)
+    ON CONFLICT (domain, selector) DO UPDATE
+   SET algorithm = excluded.algorithm, state = excluded.state, public = excluded.public,
+       created_at = excluded.created_at, state_at = excluded.state_at, seen_at = excluded.seen_at
+RETURNING domain;
+
+-- name: set_key_state
+UPDATE signing_keys
+   SET state = :state, state_at = :now
+ WHERE domain = :domain AND selector = :selector
+RETURNING domain;
+
+-- name: key_seen
+UPDATE signing_keys SET seen_at = :at WHERE domain = :domain AND selector = :selector;
+
+-- name: remove_signing_key
+DELETE FROM signing_keys WHERE domain = :domain AND selector = :selector RETURNING domain;
+
+-- name: keep_domain
+INSERT INTO domains (domain, added_at)
+SELECT :domain, :now
+ WHERE EXISTS (SELECT 1 FROM signing_keys WHERE domain = :domain)
+    ON CONFLICT (domain) DO NOTHING;
+
+-- name: drop_domain
+DELETE FROM domains WHERE domain = :domain AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE domain = :domain);
+
+-- name: secrets
+-- They are files beside the database, which operators may read: see engine.py.
+
+-- name: keep_secret
+-- As above.
+
+-- name: forget_secret
+-- As above.
 
 -- name: finished_messages
 -- Of the messages named, those with no delivery left to decide.
@@ -208,7 +473,7 @@ UPDATE deliveries
 SELECT d.queue_id, d.number
   FROM json_each(:rows) AS r
   JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
- WHERE d.status IN ('held', 'cancelled');
+ WHERE d.status IN ('held', 'cancelled', 'rejected');
 
 -- name: block_destination
 INSERT INTO queues (destination, next_at, blocked_until, failures, block_reason)
@@ -290,13 +555,14 @@ SELECT * FROM credentials ORDER BY name;
 
 -- name: save_credential
 INSERT INTO credentials (name, secrets, created_at, domains, networks, rate_messages, rate_seconds, max_message_size,
-                         tag, revoked_at)
+                         tag, revoked_at, track_opens, track_clicks, unsubscribe)
 VALUES (:name, :secrets, :created_at, :domains, :networks, :rate_messages, :rate_seconds, :max_message_size,
-        :tag, :revoked_at)
+        :tag, :revoked_at, :track_opens, :track_clicks, :unsubscribe)
     ON CONFLICT (name) DO UPDATE
    SET secrets = excluded.secrets, domains = excluded.domains, networks = excluded.networks,
        rate_messages = excluded.rate_messages, rate_seconds = excluded.rate_seconds,
-       max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at;
+       max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at,
+       track_opens = excluded.track_opens, track_clicks = excluded.track_clicks, unsubscribe = excluded.unsubscribe;
 
 -- name: remove_credential
 DELETE FROM credentials WHERE name = :name;
@@ -431,6 +697,12 @@ DELETE FROM tries WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:r
 
 -- name: prune_events
 DELETE FROM happenings WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
+
+-- name: prune_visits
+DELETE FROM visits WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
+
+-- name: prune_marks
+DELETE FROM marks WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
 
 -- name: prune_messages
 DELETE FROM messages WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows));
