@@ -32,6 +32,7 @@ class Load:
     keep: bool  # one connection for many messages
     messages: int
     octets: int = 4096  # of the body
+    content: Path | None = None  # a whole message to send instead, CRLF or not
 
 
 class Late(Exception):
@@ -80,11 +81,21 @@ def answers(port: int) -> bool:
         return False
 
 
+def listens(port: int) -> bool:
+    """Does anybody let us in on this port?"""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def send(load: Load, port: int, recipient: str = "user@sink.test") -> None:
     """Send the whole load to `port`, return after the last 250. Raises CalledProcessError on any refusal."""
-    command = ["smtp-source", "-4", "-s", str(load.clients), "-m", str(load.messages), "-l", str(load.octets)]
+    what = ["-F", str(load.content)] if load.content else ["-l", str(load.octets), "-S", "race"]
+    command = ["smtp-source", "-4", "-s", str(load.clients), "-m", str(load.messages), *what]
     command += ["-d"] if load.keep else []
-    command += ["-f", "app@bench.test", "-t", recipient, "-M", "bench.test", "-S", "race", f"{LOOPBACK}:{port}"]
+    command += ["-f", "app@bench.test", "-t", recipient, "-M", "bench.test", f"{LOOPBACK}:{port}"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 

@@ -48,7 +48,7 @@ class Node(Mailtrail):
         self._server = server
         self._database = url.rpartition("/")[2]
 
-    def _number(self, sql: str, *values: str) -> int:
+    def number(self, sql: str, *values: str) -> int:
         assert not values
         return int(self._server.run(sql, self._database)[0][0])
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from bench.load import LOOPBACK, Late, answers, free_port, wait_until
+from bench.load import LOOPBACK, Late, answers, free_port, listens, wait_until
 
 
 class Peer(Protocol):
@@ -106,15 +106,16 @@ class Postfix:
 
     name = "Postfix"
 
-    def __init__(self, directory: Path, sink_port: int, *, concurrency: int = 20) -> None:
+    def __init__(self, directory: Path, sink_port: int, *, concurrency: int = 20, milter: int = 0) -> None:
         self.port = free_port()
+        self._more = f"smtpd_milters = inet:{LOOPBACK}:{milter}\n" if milter else ""
         self._directory = directory
         self._config = directory / "config"
         self._values = {"directory": directory, "sink": sink_port, "port": self.port, "concurrency": concurrency}
 
     def __enter__(self) -> Self:
         self._config.mkdir(parents=True)
-        (self._config / "main.cf").write_text(MAIN_CF.format_map(self._values))
+        (self._config / "main.cf").write_text(MAIN_CF.format_map(self._values) + self._more)
         (self._config / "master.cf").write_text(MASTER_CF.format_map(self._values))
         for name in ("queue", "data"):
             (self._directory / name).mkdir()
@@ -152,12 +153,56 @@ listen = ["127.0.0.1:{port}"]
 [delivery]
 routes = {{ {routes} }}
 {delivery}
+{more}
 """
+
+
+OPENDKIM_CONF = """\
+Mode s
+Domain bench.test
+Selector race
+KeyFile {key}
+Canonicalization relaxed/relaxed
+SignatureAlgorithm rsa-sha256
+OversignHeaders From
+InternalHosts 127.0.0.1
+Socket inet:{port}@127.0.0.1
+RequireSafeKeys no
+Syslog no
+Background no
+"""
+
+
+class OpenDkim:
+    """The signing milter that Postfix is used with: `port` to name as its milter."""
+
+    def __init__(self, directory: Path, key: Path) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._key = key
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(parents=True)
+        config = self._directory / "opendkim.conf"
+        config.write_text(OPENDKIM_CONF.format(key=self._key, port=self.port))
+        with (self._directory / "opendkim.log").open("ab") as log:
+            command = ["opendkim", "-f", "-x", str(config)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        with stopped_on_failure(self._process.kill):
+            wait_until(lambda: listens(self.port), "OpenDKIM does not listen", 20)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(20)
 
 
 class Mailtrail:
     """`mailtrail serve` with shipping defaults: only addresses and `routes` (destination → port on loopback) are set,
-    and what is given in `delivery` (TOML lines of that section). A directory that has been used before keeps its queue.
+    and what is given in `delivery` (TOML lines of that section) and `more` (other sections). A directory that has been
+    used before keeps its queue.
     """
 
     name = "Mailtrail"
@@ -169,6 +214,7 @@ class Mailtrail:
         *,
         workers: int = 2,
         delivery: str = "",
+        more: str = "",
         database: str = "sqlite:///mailtrail.db",
     ) -> None:
         self.port = free_port()
@@ -183,6 +229,7 @@ class Mailtrail:
                 port=self.port,
                 routes=", ".join(f'"{destination}" = "{LOOPBACK}:{port}"' for destination, port in routes.items()),
                 delivery=delivery,
+                more=more,
                 database=database,
             )
         )
@@ -230,13 +277,14 @@ class Mailtrail:
 
     def count(self, status: str) -> int:
         """How many deliveries have this status, as the public view has it."""
-        return self._number("SELECT count(*) FROM email_status WHERE status = ?", status)
+        return self.number("SELECT count(*) FROM email_status WHERE status = ?", status)
 
     def settled(self) -> bool:
         """No delivery waits."""
-        return self._number("SELECT count(*) FROM queue_now") == 0
+        return self.number("SELECT count(*) FROM queue_now") == 0
 
-    def _number(self, sql: str, *values: str) -> int:
+    def number(self, sql: str, *values: str) -> int:
+        """The one number that this asks the database for."""
         database = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=30)
         try:
             number: int = database.execute(sql, values).fetchone()[0]

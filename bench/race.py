@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from bench.load import Load, Sink, scratch, send, wait_until
@@ -50,7 +51,7 @@ def race(runners: Sequence[tuple[Peer, Sink]], loads: Sequence[Load], rounds: in
         for load in loads:
             for peer, sink in runners if number % 2 else reversed(runners):
                 if number == 0:
-                    run(peer, sink, Load(load.name, load.clients, load.keep, load.messages // 10))
+                    run(peer, sink, replace(load, messages=load.messages // 10))
                     continue
                 rate = run(peer, sink, load)
                 rates[load.name][peer.name].append(rate)
@@ -84,10 +85,10 @@ def machine(directory: Path) -> dict[str, object]:
     }
 
 
-def table(rates: dict[str, dict[str, list[float]]]) -> str:
+def table(rates: dict[str, dict[str, list[float]]], aims: Sequence[float] = AIM) -> str:
     """The result for people: medians, spread and ratio."""
     lines = [f"{'messages a second':36}{'Postfix':>8}{'Mailtrail':>11}{'ratio':>8}{'aim':>6}    spread of Mailtrail"]
-    for (load, peers), aim in zip(rates.items(), AIM, strict=True):
+    for (load, peers), aim in zip(rates.items(), aims, strict=True):
         postfix, ours = statistics.median(peers["Postfix"]), statistics.median(peers["Mailtrail"])
         spread = f"{min(peers['Mailtrail']):.0f} to {max(peers['Mailtrail']):.0f}"
         lines.append(f"{load:36}{postfix:8.0f}{ours:11.0f}{ours / postfix:8.2f}{aim:6.1f}    {spread}")
