@@ -90,7 +90,7 @@ async def test_a_key_of_the_configuration_signs_what_goes_out(tmp_path: Path) ->
     key = private_key.make(Algorithm.ED25519)
     (tmp_path / "s1.pem").write_bytes(private_key.pem(key))
     records = {"s1._domainkey.relay.test": [f"v=DKIM1; k=ed25519; p={private_key.public_half(key)}".encode()]}
-    signing = {'"relay.test"': {"selector": "s1", "key_file": "s1.pem"}}
+    signing = {"relay.test": {"selector": "s1", "key_file": "s1.pem"}}
     async with FakeMx() as mx:
         settings = {"dkim": signing, "delivery": {"routes": {"*": f"127.0.0.1:{mx.port}"}}}
         async with relay(tmp_path, settings) as program:

@@ -288,7 +288,7 @@ async def test_keys_of_the_configuration_are_shown_and_checked(tmp_path: Path) -
     file.write_bytes(pem(private(ED25519)))
     file.chmod(0o600)
     async with FakeDns() as dns:
-        office = Office(tmp_path, dns, {"dkim": {'"example.com"': {"selector": "conf", "key_file": str(file)}}})
+        office = Office(tmp_path, dns, {"dkim": {"example.com": {"selector": "conf", "key_file": str(file)}}})
         (key,) = (await office.json("records", "example.com"))["keys"]
         assert key["record"]["name"] == "conf._domainkey.example.com" and key["algorithm"] == "ed25519"
         dns.zone[key["record"]["name"]] = as_zone(key["record"]["value"])

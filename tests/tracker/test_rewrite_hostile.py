@@ -38,7 +38,9 @@ def test_a_second_time_changes_nothing(html: bytes) -> None:
     assert copied(once.after, policy=ALL).after == once.after
 
 
-TARGETS = st.from_regex(r"https?://[a-z]{1,8}\.test(/[a-z0-9%=_-]{0,9}){0,3}(\?[a-z]=[a-z0-9&;]{0,9})?", fullmatch=True)
+TARGETS = st.from_regex(
+    r"https?://[a-z]{1,8}\.test(/[a-z0-9%=_-]{0,9}){0,3}(\?[a-z]=[a-z0-9&;]{0,9})?", fullmatch=True
+).filter(lambda url: "%%" not in url)  # that would be a placeholder nobody has filled in, which stays
 LINKS = st.tuples(
     TARGETS, st.sampled_from(['<a href="{}">x</a>', "<p><a id=1 href='{}'><b>x</b></a></p>", "<area href={}>"])
 )
