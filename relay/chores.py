@@ -73,7 +73,10 @@ class _Chores:
         """True if there may be more."""
         actions = await self._store.unlogged_actions(ACTIONS)
         if actions:
-            log_actions(self._log, actions)
+            try:
+                log_actions(self._log, actions)
+            except Exception as error:  # one that cannot be told must not end this worker, and then the next one
+                self._log.error("what an operator did cannot be told", error)
             await self._store.action_logged(actions[-1].last)
         return sum(action.deliveries for action in actions) == ACTIONS
 

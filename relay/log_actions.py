@@ -37,6 +37,10 @@ def log_actions(log: Log, actions: Sequence[Action]) -> None:
 def _log_suppression(log: Log, action: Action) -> None:
     fields = dict(action.detail)
     address, scope = str(fields.pop("address")), str(fields.pop("scope"))
+    # Whose link was followed; the mail that caused the entry stands at the line's beginning.
+    link_of, _ = fields.pop("queue_id", None), fields.pop("number", None)
+    if link_of not in (None, action.queue_id):
+        fields["link_of"] = link_of
     expires_at = fields.pop("expires_at", None)
     if expires_at is not None:
         fields["expires"] = datetime.fromtimestamp(float(expires_at), UTC).date().isoformat()

@@ -11,6 +11,7 @@ import pytest_asyncio
 from tests.journeys.internet import Internet
 from tests.journeys.office import Office, installed, office
 from tests.parts.postgres import Server
+from tests.parts.reader import TRACKING
 
 
 @pytest.fixture(scope="package", params=["sqlite", "postgres"], autouse=True)
@@ -33,3 +34,13 @@ async def here(engine: str, internet: Internet, tmp_path_factory: pytest.TempPat
     settings = internet.settings(messages_per_connection=3, connections_per_destination=2)
     async with office(tmp_path_factory.mktemp("relay"), internet, settings) as here:
         yield here
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def tracked(engine: str, internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    """One that tracks what it sends; every story has a sender's domain of its own."""
+    settings = internet.settings() | {
+        "tracking": TRACKING | {"streams": {"weekly": "Weekly offers – about one a week"}}
+    }
+    async with office(tmp_path_factory.mktemp("tracked"), internet, settings) as tracked:
+        yield tracked

@@ -6,6 +6,7 @@ async with Internet() as internet:
         await mx.received(1)
 """
 
+import asyncio
 import itertools
 import os
 import socket
@@ -13,8 +14,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
+import dkim
+import dns.message
+import dns.query
+
 from tests.parts.dns import FakeDns
 from tests.parts.mx import FakeMx
+
+PATIENCE = 60.0  # seconds for an answer
 
 
 class Internet:
@@ -62,6 +69,31 @@ class Internet:
         servers = known.get("MX", []) if isinstance(known, Mapping) else []
         self.dns.zone[domain] = {"MX": [*servers, (preference, host)], "ttl": 0}
         self.dns.zone[host] = {"A": [address], "ttl": 0}
+
+    def publish(self, record: Mapping[str, str]) -> None:
+        """A TXT record (`name`, `value`, as `mailtrail domain … --json` prints it) is there for everybody."""
+        value = record["value"]
+        pieces = [f'"{value[start : start + 255]}"' for start in range(0, len(value), 255)]
+        self.dns.zone[record["name"]] = {"TXT": [" ".join(pieces)], "ttl": 0}
+
+    async def verified(self, content: bytes) -> bool:
+        """Does a receiver, who asks our DNS, find that this mail is signed and that every signature holds?"""
+        return await asyncio.to_thread(self._verified, content)
+
+    def _verified(self, content: bytes) -> bool:
+        mail = dkim.DKIM(content)
+        signatures = sum(name.lower() == b"dkim-signature" for name, _ in mail.headers)
+        try:
+            return signatures > 0 and all(mail.verify(idx=at, dnsfunc=self._txt) for at in range(signatures))
+        except dkim.ValidationError:  # its way to say that the body is another one
+            return False
+
+    def _txt(self, name: bytes, timeout: int = 0) -> bytes | None:
+        endpoint = self.dns.endpoint
+        question = dns.message.make_query(name.decode(), "TXT")
+        said = dns.query.tcp(question, endpoint.host, timeout=PATIENCE, port=endpoint.port)
+        found = [b"".join(record.strings) for rrset in said.answer for record in rrset]
+        return found[0] if found else None
 
     def settings(self, **delivery: Any) -> dict[str, Any]:
         """What makes a relay live here, impatient enough for a test; `delivery` over that."""

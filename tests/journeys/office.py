@@ -22,6 +22,7 @@ from typing import Any
 from tests.journeys.internet import Internet
 from tests.parts.postgres import Server
 from tests.parts.program import Relay, command, relay
+from tests.parts.reader import Web
 from tests.parts.views import Row, Views
 
 PATIENCE = 60.0  # seconds
@@ -52,13 +53,26 @@ class Office:
             headers or {}
         )
         content = "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n" + body
-        return await asyncio.to_thread(
-            submit, self.program.submission, sender, to, content.encode(), options, rcpt_options
-        )
+        return await self.submit(content.encode(), *to, sender=sender, options=options, rcpt_options=rcpt_options)
+
+    async def submit(
+        self,
+        content: bytes,
+        *to: str,
+        sender: str = "ada@sender.test",
+        options: Sequence[str] = (),
+        rcpt_options: Sequence[str] = (),
+    ) -> str:
+        """Send these bytes; the queue id."""
+        return await asyncio.to_thread(submit, self.program.submission, sender, to, content, options, rcpt_options)
 
     async def outcome(self, queue_id: str, status: str, *, to: str = "", count: int = 1) -> str:
         """Wait for the `count`th attempt with this outcome (as logged: sent, deferred, bounced); its line."""
         return await self.program.line(rf"{queue_id}: to=<{re.escape(to)}.*, status={status} ", count=count)
+
+    async def dropped(self, queue_id: str, *, to: str = "") -> str:
+        """Wait until a delivery was not tried because its address is suppressed; the line."""
+        return await self.program.line(rf"{queue_id}: discard: .*<{re.escape(to)}.*Recipient address suppressed")
 
     async def notice(self, sender: str, *, count: int = 1) -> EmailMessage:
         """Wait until `sender` has got its `count`th notice from us."""
@@ -72,6 +86,21 @@ class Office:
     def notices(self, sender: str) -> int:
         """How many notices `sender` has got or will get."""
         return len(self.rows("SELECT 1 FROM delivery_status WHERE origin = 'notice' AND recipient = ?", sender))
+
+    # Recipients.
+
+    @property
+    def web(self) -> Web:
+        """The public web."""
+        return Web(self.program.tracking)
+
+    def long_ago(self, queue_id: str) -> None:
+        """As if it had been delivered an hour ago: who comes within seconds of delivery may be no person."""
+        self.views.change("UPDATE deliveries SET delivered_at = delivered_at - 3600 WHERE queue_id = ?", queue_id)
+
+    async def visited(self, queue_id: str, kind: str, *, to: str = "", count: int = 1) -> str:
+        """Wait until the `count`th visit (`kind`: open, click) is in the database; its line."""
+        return await self.program.line(rf"{queue_id}: event={kind}, to=<{re.escape(to)}", count=count)
 
     # The database.
 
@@ -110,10 +139,14 @@ class Office:
 
 @asynccontextmanager
 async def office(
-    directory: Path, internet: Internet, settings: Mapping[str, Any] | None = None, env: Mapping[str, str] | None = None
+    directory: Path,
+    internet: Internet,
+    settings: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    url: str = "",
 ) -> AsyncIterator[Office]:
-    """A relay that runs, in `directory`, which keeps its database from one to the next."""
-    views = _databases.views(directory)
+    """A relay that runs, in `directory`, which keeps its database from one to the next; or on the one at `url`."""
+    views = Views(url) if url else _databases.views(directory)
     database = {"database": {"url": views.place}} if isinstance(views.place, str) else {}
     async with relay(directory, dict(settings or internet.settings()) | database, env=env) as program:
         yield Office(directory, program, internet, views)
