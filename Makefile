@@ -33,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python -m bench.copy
 	$(BIN)/python -m bench.tracking $(TRACKING)
 	$(BIN)/python -m bench.web $(WEB)
+	$(BIN)/python -m bench.bounces $(BOUNCES)
 	$(BIN)/python -m bench.memory $(MEMORY)
 	$(BIN)/python -m bench.nodes $(NODES)
 
