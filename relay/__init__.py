@@ -16,6 +16,8 @@ One message, one straight line:
     later, from outside:
 12  tracker/app.py               a pixel, a link, an unsubscribe page            → Visit
 13  relay/track/recorder.py      person or machine? one commit for many           (journal, desk)
+14  relay/accept/inbound.py      a bounce or a complaint comes back              → letter
+15  relay/feedback.py            what it says (suppression), whose it is, and what follows: one commit
 
 The words (address, reply, envelope, delivery, event, credential) are plain values
 at the bottom; everything else may import them, they import nothing but each other.

@@ -50,6 +50,38 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class Inbound:
+    """What comes back: bounces, complaints and requests to unsubscribe, at addresses of `bounce_domain` alone."""
+
+    listen: tuple[Endpoint, ...] = ()
+    bounce_domain: str = ""  # the reverse-path of what we send: TOKEN@bounce_domain; empty: as the application gave it
+    forward_to: str = ""  # where ordinary mail to these addresses goes; empty: it is dropped
+    max_message_size: int = 30 * MIB  # a bounce may bring back the whole message
+    max_recipients: int = 100  # RFC 5321 4.5.3.1.8: no fewer
+    max_sessions: int = 200  # all clients together, per worker
+    max_sessions_per_client: int = 20  # per worker
+    max_errors: int = 10  # commands in error before 421
+    command_timeout: float = 5 * MINUTE
+    data_timeout: float = 5 * MINUTE  # without a byte
+    min_data_rate: int = 500  # octets per second, over the whole DATA
+    memory: int = 64 * MIB  # contents being received at once, per worker; above it 452
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionSection:
+    """What puts an address on the list of those that are not mailed, and how the list is asked."""
+
+    consecutive_soft_bounces: int = 3  # then the address is marked as spam and suppressed; 0: never
+    inactive: Literal["suppress", "soft"] = "suppress"  # a mailbox that exists and is disabled or unused
+    hard_bounce_expiry: float = 0.0  # how long an entry of each cause lasts; 0: until somebody removes it
+    soft_bounces_expiry: float = 30 * DAY
+    complaint_expiry: float = 0.0
+    rules: Path | None = None  # the operator's own rules for replies; they come before ours
+    plus_labels: bool = True  # ada+news@ is another address than ada@
+    refuse_at_rcpt: bool = False  # tell the application at RCPT; False: accept, and record as rejected
+
+
+@dataclass(frozen=True, slots=True)
 class Dns:
     """Who answers our DNS questions; empty: the system's resolvers."""
 
@@ -145,6 +177,7 @@ class Retention:
     """How long each kind of data is kept, counted from the day it was decided."""
 
     content: float = 0.0  # after the last delivery is decided; 0: at once
+    dropped: float = 7 * DAY  # content that the suppression list has stopped: its entry may have been a mistake
     rows: float = 90 * DAY
     transcripts: float = 30 * DAY
     refused: float = 30 * DAY
@@ -173,10 +206,12 @@ class Config:
     sandbox: bool = False
     database_url: str = "sqlite:///mailtrail.db"
     submission: Submission = Submission()
+    inbound: Inbound = Inbound()
     dns: Dns = Dns()
     delivery: DeliverySection = DeliverySection()
     dkim: tuple[DkimKey, ...] = ()
     tracking: Tracking = Tracking()
+    suppression: SuppressionSection = SuppressionSection()
     retention: Retention = Retention()
     log: LogSection = LogSection()
 

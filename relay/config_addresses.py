@@ -118,6 +118,11 @@ def base_url(value: object) -> str:
     return f"{found[1].lower()}://{host}" + (f":{int(found[3])}" if found[3] else "")
 
 
+def host_name_or_none(value: object) -> str:
+    """A domain name, or nothing."""
+    return "" if value == "" else host_name(value)
+
+
 def mailbox_or_none(value: object) -> str:
     """A mail address, or nothing."""
     if value == "":
@@ -146,6 +151,7 @@ def _distinct(items: list[Any], unless: Callable[[Any], bool] = lambda item: Fal
 
 
 HOST_NAME = Kind(host_name, quoted)
+HOST_NAME_OR_NONE = Kind(host_name_or_none, quoted)
 ENDPOINTS = Kind(endpoints, listed)
 NAME_SERVERS = Kind(name_servers, listed)
 TRUSTED_NETWORKS = Kind(trusted_networks, listed)

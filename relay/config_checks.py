@@ -1,6 +1,6 @@
 """What no single value of the configuration can tell: whether the values fit each other, and the machine.
 
-Reads the files that are named (certificate, key); changes nothing. Problems forbid a start,
+Reads the files that are named (certificate, key, rules); changes nothing. Problems forbid a start,
 warnings do not. Both go to functions that take the key and a sentence.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relay.config import Config, Submission, Tracking
+from suppression import replies
 
 Report = Callable[[str, str], None]
 
@@ -22,6 +23,8 @@ def check(config: Config, problem: Report, warning: Report) -> None:
     _check_tls("submission", config.submission, problem)
     _check_tls("tracking", config.tracking, problem)
     _check_tracking(config, problem, warning)
+    _check_inbound(config, problem, warning)
+    _check_rules(config.suppression.rules, problem)
     _check_sizes(config.submission, problem)
     if config.delivery.lifetime < config.delivery.retry[0]:
         warning("delivery.lifetime", "is shorter than the first wait of delivery.retry: nothing is tried twice")
@@ -64,6 +67,35 @@ def _check_tracking(config: Config, problem: Report, warning: Report) -> None:
     if tracking.base_url.startswith("http://") and not config.sandbox:
         # RFC 8058 3.1: the URI of a one-click unsubscribe is an https one.
         warning("tracking.base_url", "is not https: mail programs then show no unsubscribe button, and warn of links")
+
+
+def _check_inbound(config: Config, problem: Report, warning: Report) -> None:
+    inbound = config.inbound
+    taken = {
+        endpoint: section
+        for section, endpoints in (
+            ("submission", config.submission.listen + config.submission.listen_tls),
+            ("tracking", config.tracking.listen),
+        )
+        for endpoint in endpoints
+    }
+    for endpoint in inbound.listen:
+        if endpoint.port and endpoint in taken:
+            problem("inbound.listen", f"{endpoint} is in [{taken[endpoint]}] too. What comes back needs its own port")
+    if inbound.listen and not inbound.bounce_domain:
+        warning("inbound.bounce_domain", "is empty: no mail is taken. Write a domain that leads here, for this alone")
+    if inbound.bounce_domain and not inbound.listen:
+        warning("inbound.listen", "is empty: nobody here takes the bounces that go to inbound.bounce_domain")
+    if inbound.bounce_domain and inbound.forward_to.lower().endswith(f"@{inbound.bounce_domain}"):
+        problem("inbound.forward_to", "is in bounce_domain itself: mail would go in circles. Name another address")
+
+
+def _check_rules(rules: Path | None, problem: Report) -> None:
+    if rules is not None:
+        try:
+            replies.check(rules)
+        except replies.BadRules as error:
+            problem("suppression.rules", str(error))
 
 
 def _check_tls(section: str, settings: Submission | Tracking, problem: Report) -> None:

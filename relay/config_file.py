@@ -27,9 +27,11 @@ from relay.config import (
     DeliverySection,
     Dns,
     Endpoint,
+    Inbound,
     LogSection,
     Retention,
     Submission,
+    SuppressionSection,
     Timeouts,
     Tracking,
 )
@@ -44,7 +46,7 @@ ENVIRONMENT = {
     "MAILTRAIL_DATA_DIR": "data_dir",
     "MAILTRAIL_DATABASE_URL": "database.url",
 }
-LATER = ("inbound", "activity", "suppression")  # sections of a later version: a warning, no more
+LATER = ("activity",)  # sections of a later version: a warning, no more
 
 _ROUTES = "delivery.routes"  # destinations are its keys: relay/config_routes.py
 _DKIM = "dkim"  # domains are its keys: relay/config_dkim.py
@@ -108,10 +110,12 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
     config = Config(
         **top,
         submission=Submission(**read["submission"]),
+        inbound=Inbound(**read["inbound"]),
         dns=Dns(**read["dns"]),
         delivery=DeliverySection(**read["delivery"], routes=routes, timeouts=Timeouts(**read["delivery.timeouts"])),
         dkim=keys,
         tracking=Tracking(**read["tracking"]),
+        suppression=SuppressionSection(**read["suppression"]),
         retention=Retention(**read["retention"]),
         log=LogSection(**read["log"]),
     )
@@ -261,6 +265,7 @@ def sandbox_config(data_dir: Path | None = None, environ: Mapping[str, str] = os
         workers=1,
         sandbox=True,
         submission=Submission(listen=(Endpoint("127.0.0.1", 2587),)),
+        inbound=Inbound(listen=(Endpoint("127.0.0.1", 2525),), bounce_domain="bounce.sandbox.localhost"),
         delivery=DeliverySection(retry=(5.0, 10.0, 30.0, MINUTE), lifetime=HOUR),
         tracking=Tracking(listen=(Endpoint("127.0.0.1", 8080),), base_url="http://127.0.0.1:8080"),
     )

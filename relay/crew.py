@@ -247,4 +247,5 @@ def places(config: Config) -> int:
 
 def addresses(config: Config) -> tuple[Endpoint, ...]:
     """Where a configuration listens."""
-    return config.submission.listen + config.submission.listen_tls + config.tracking.listen
+    submission = config.submission
+    return submission.listen + submission.listen_tls + config.inbound.listen + config.tracking.listen

@@ -223,6 +223,30 @@ class Log:
 
     # --- what came back --------------------------------------------------------------------------------------
 
+    def came_back(
+        self,
+        queue_id: str,
+        recipient: Address | str,
+        delay: float,
+        what: str,
+        about: tuple[str, int] | None,
+        said: str,
+    ) -> None:
+        """A letter to an address of ours was read. `what`: hard_bounce, complaint, mail, …; `about`: a delivery."""
+        to = self._show.address(recipient)
+        of = f" of {about[0]} recipient {about[1]}" if about else ""
+        if self._text:
+            text = uncut(self._show.text(said))
+            self._line(
+                "feedback",
+                f"{queue_id}: to=<{to}>, relay=feedback, delay={seconds(delay)}, delays=0/0/0/{seconds(delay)}, "
+                f"dsn=2.0.0, status=sent ({escape(what)}{of}{f', {text}' if text else ''})",
+            )
+        if self._json:
+            queue, number = about or (None, None)
+            known = {"report": queue_id, "queue_id": queue, "number": number, "recipient": to}
+            self._record("feedback", "report", **known, kind=what, text=self._show.text(said))
+
     def track(self, judged: Judged, recipient: Address | str | None) -> None:
         """Somebody, or something, opened this recipient's copy or followed one of its links."""
         if self._text:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
+from relay.accept.inbound import Inbound, serve_inbound
 from relay.accept.server import Server, serve_submission
 from relay.accept.submission import Submission
 from relay.chores import do_chores
@@ -38,20 +39,24 @@ from relay.deliver.copying import Copies
 from relay.deliver.dispatcher import Dispatcher
 from relay.deliver.dns import Resolver
 from relay.deliver.mx import NextHops
+from relay.deliver.outcome import judge
 from relay.deliver.suppressed import Suppressed
+from relay.delivery import Delivery
 from relay.domains import Rotation
+from relay.feedback import Feedback
 from relay.lifeline import Lifeline
 from relay.log import Log
+from relay.presence import Presence
 from relay.public_web import open_web
 from relay.queue_id import QueueIds
+from relay.return_path import ReturnPaths
 from relay.signing import Signing
+from relay.simulated import Recipients
 from relay.store import Store, StoreAway, StoreUnavailable, migrate, open_store, settle_down
-from relay.store.chores import ALIVE, Peer, Worker
+from relay.store.chores import Worker
 from relay.track.keys import Tokens, open_tokens
+from suppression import replies
 
-SIGN_OF_LIFE = 3.0  # seconds between two
-SOON = 0.1  # seconds between two while somebody waits for the other
-PATIENCE = 30.0  # seconds for which a newcomer waits for attempts that are being made with what is its share now
 LEAST = 1.0  # seconds that visitors and what they did have at the end, however long the rest took
 AGAIN = 1.0  # seconds between two tries to open a database that is away
 # Seconds after which the loop lets the database's thread go on. Each statement of a transaction waits for that; with
@@ -83,6 +88,7 @@ def work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, socket.soc
     """A worker's whole life: until SIGTERM."""
     sys.setswitchinterval(SWITCH)
     gc.set_threshold(*COLLECT)
+    replies.use(config.suppression.rules)
     uvloop.run(_work(config, lifeline, doors))
 
 
@@ -129,9 +135,21 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
         # One clock for everything that is kept: the database's, so that the nodes' own may differ.
         clock = store.engine.now
         copies = Copies(contents, partial(_making, config, tokens, signing), clock)
-        carrier = Carrier(client, next_hops, copies, Suppressed(store), sandbox=config.sandbox, clock=clock)
+        outgoing = partial(_outgoing, config.inbound.bounce_domain, tokens)
+        recipients = Recipients(config, log, clock)
+        carrier = Carrier(
+            client,
+            next_hops,
+            copies,
+            Suppressed(store),
+            sandbox=config.sandbox,
+            outgoing=outgoing,
+            afterwards=recipients.has,
+            judge=partial(judge, inactive=config.suppression.inactive, ours=(config.hostname,)),
+            clock=clock,
+        )
         dispatcher = Dispatcher(config, store, carrier, contents, log, queue_ids)
-        presence = _Presence(me, store, dispatcher, queue_ids, log)
+        presence = Presence(me, store, dispatcher, queue_ids, log)
         submission = Submission(store, config, log, queue_ids, dispatcher, clock)
         web = await open_web(config, store, tokens, log, doors)
 
@@ -143,16 +161,19 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
                 tasks.create_task(signing.keep(), name="signing keys"),
                 tasks.create_task(Rotation(store, resolver, log).keep(), name="rotation of signing keys"),
                 tasks.create_task(web.record(), name="visits"),
+                tasks.create_task(recipients.keep(), name="simulated recipients"),
             ]
             if tokens:
                 running.append(tasks.create_task(tokens.keep_fresh(log), name="token keys"))
             looking = tasks.create_task(dispatcher.run(), name="dispatcher")
             server = await serve_submission(submission, config, log, doors=doors)
             presence.server = server
+            # Whoever brings a bounce has it still if we go; it may come again.
+            inbound = await _serve_inbound(config, store, tokens, log, queue_ids, doors)
             lifeline.ready()
             await stopped
             deadline = time.monotonic() + config.grace
-            await server.close(config.grace)
+            await asyncio.gather(*(each.close(config.grace) for each in (server, inbound) if each))
             await dispatcher.stop(max(0.0, deadline - time.monotonic()))
             await looking
             for task in running:
@@ -172,7 +193,7 @@ class _Ground(NamedTuple):
 
     store: Store
     me: Worker
-    tokens: Tokens | None  # None: nothing is tracked, and nobody is listened to
+    tokens: Tokens | None  # None: nothing is tracked, nothing comes back, and nobody is listened to
     signing: Signing
 
 
@@ -183,8 +204,8 @@ async def _opened(config: Config, log: Log) -> _Ground:
             store = await open_store(config)
             try:
                 me = await store.join()
-                tracking = config.tracking
-                tokens = await open_tokens(store.engine) if tracking.on or tracking.listen else None
+                wanted = config.tracking.on or config.tracking.listen or config.inbound.bounce_domain
+                tokens = await open_tokens(store.engine) if wanted else None
                 signing = Signing(config.dkim, store, log)
                 await signing.refresh()
                 return _Ground(store, me, tokens, signing)
@@ -198,77 +219,32 @@ async def _opened(config: Config, log: Log) -> _Ground:
 
 def _making(config: Config, tokens: Tokens | None, signing: Signing) -> Making:
     """What copies are made with at this moment: keys change while we work."""
-    return Making(config.hostname, config.tracking, tokens.signing if tokens else None, signing.sign)
+    return Making(
+        config.hostname,
+        config.tracking,
+        tokens.signing if tokens else None,
+        signing.sign,
+        config.inbound.bounce_domain or None,
+    )
 
 
-class _Presence:
-    """Signs of life in the database, and what they tell of the others.
+def _outgoing(domain: str, tokens: Tokens | None, delivery: Delivery) -> Delivery:
+    """The delivery as the next server is to see it: with a reverse-path that comes back to us, if we have any."""
+    return ReturnPaths(tokens.signing, domain).outgoing(delivery) if tokens and domain else delivery
 
-    Limits hold while workers come: a newcomer uses nothing of them until all others know of it, which they say as
-    soon as they have no more connections than is left to them. One that was silent for too long comes anew.
-    """
 
-    def __init__(self, me: Worker, store: Store, dispatcher: Dispatcher, queue_ids: QueueIds, log: Log) -> None:
-        self.me = me
-        self.server: Server | None = None  # as soon as there is one
-        self._store = store
-        self._dispatcher = dispatcher
-        self._queue_ids = queue_ids
-        self._log = log
-        self._signed = time.monotonic()
-        self._joined = 0  # as the how many-th; another number if it was silent for too long
-        self._welcome = False
-        self._known = 0  # up to which one all are known, as the others were told
-        self._patience = (0, 0.0)  # until when (monotonic seconds) the newest of all waits for what is being tried
-
-    async def keep(self) -> None:
-        """Until cancelled."""
-        while True:
-            pause = SIGN_OF_LIFE
-            self._dispatcher.others.clear()
-            try:
-                if not await self._meet():
-                    pause = SOON
-            except StoreUnavailable as error:
-                self._log.database_trouble("cannot give a sign of life", error)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._dispatcher.others.wait()
-
-    async def _meet(self) -> bool:
-        """Sign, share the limits with whoever lives, and tell them. False: somebody waits for somebody."""
-        alive = await self._sign()
-        (mine,) = [peer for peer in alive if peer.writer == self.me.writer]
-        if mine.joined != self._joined:
-            self._joined, self._known, self._welcome = mine.joined, mine.knows, False
-        known = all(peer.knows >= mine.joined or peer.silent for peer in alive if peer is not mine)
-        self._welcome = self._welcome or known
-        numbers = [peer.writer for peer in alive]
-        gathered = self._dispatcher.know_workers(self.me.writer, numbers, welcome=self._welcome)
-        newest = max(peer.joined for peer in alive)
-        made_room = self._made_room(newest)
-        if made_room and newest != self._known:
-            await self._store.knows(self.me, newest)
-            self._known = newest
-        return gathered and self._welcome and made_room
-
-    def _made_room(self, newest: int) -> bool:
-        """Has nobody here more than is left beside the newest of all, or too long a time to wait for?"""
-        if self._patience[0] != newest:
-            self._patience = newest, time.monotonic() + PATIENCE
-        return self._dispatcher.made_room or time.monotonic() > self._patience[1]
-
-    async def _sign(self) -> list[Peer]:
-        """All living workers; ours has a new number if another worker has the old one now."""
-        sessions = self.server.sessions if self.server else 0
-        again = time.monotonic() - self._signed > ALIVE - SIGN_OF_LIFE
-        while not (
-            alive := await self._store.alive(self.me, in_hand=self._dispatcher.in_hand, sessions=sessions, again=again)
-        ):
-            before, self.me = self.me, await self._store.join()
-            self._queue_ids.belong_to(self.me.writer)
-            self._log.warning(
-                f"silent for too long: worker {before.writer} is another one now, this is {self.me.writer}"
-            )
-        self._signed = time.monotonic()
-        return alive
+async def _serve_inbound(
+    config: Config,
+    store: Store,
+    tokens: Tokens | None,
+    log: Log,
+    queue_ids: QueueIds,
+    doors: Mapping[Endpoint, socket.socket],
+) -> Server | None:
+    """What comes back comes in here; None where nobody is listened to."""
+    if not tokens or not config.inbound.listen:
+        return None
+    clock = store.engine.now
+    feedback = Feedback(store, config, lambda: tokens.reading, log, queue_ids)
+    inbound = Inbound(config, feedback, lambda: tokens.reading, log, queue_ids, clock)
+    return await serve_inbound(inbound, store, log, doors)

@@ -184,6 +184,7 @@ class _Supervisor:
             hostname=self._config.hostname,
             submission=_several(submission.listen),
             submission_tls=_several(submission.listen_tls),
+            inbound=_several(self._config.inbound.listen),
             tracking=_several(self._config.tracking.listen),
             workers=places(self._config),
         )
@@ -291,13 +292,14 @@ class _Supervisor:
     def _opened(self, config: Config) -> Config:
         """`config` with real ports, whose doors are ours. Raises `CannotListen`."""
         real = iter(self._doors.open(addresses(config), places(config)))  # in the order of `addresses`
-        submission, tracking = config.submission, config.tracking
+        submission, inbound, tracking = config.submission, config.inbound, config.tracking
         submission = replace(
             submission,
             listen=tuple(islice(real, len(submission.listen))),
             listen_tls=tuple(islice(real, len(submission.listen_tls))),
         )
-        return replace(config, submission=submission, tracking=replace(tracking, listen=tuple(real)))
+        inbound = replace(inbound, listen=tuple(islice(real, len(inbound.listen))))
+        return replace(config, submission=submission, inbound=inbound, tracking=replace(tracking, listen=tuple(real)))
 
     def _turn_back(self, before: Config, why: str) -> None:
         """The new configuration is good to read and not to work with."""

@@ -219,7 +219,7 @@ def test_a_domain_may_have_one_key_or_several(tmp_path: Path) -> None:
     assert _load(tmp_path, to_toml(config)).config == config
 
 
-@pytest.mark.parametrize("section", ["inbound", "activity", "suppression"])
+@pytest.mark.parametrize("section", ["activity"])
 def test_sections_of_a_later_version_are_kept_with_a_warning(tmp_path: Path, section: str) -> None:
     """A configuration for more than this version can do starts, and says what is ignored."""
     loaded = _load(tmp_path, f'{HOSTNAME}[{section}]\nanything = "goes"\n')
@@ -241,6 +241,8 @@ def test_sections_of_a_later_version_are_kept_with_a_warning(tmp_path: Path, sec
             HOSTNAME + '[tracking]\nlisten = ["127.0.0.1:8080"]\nbase_url = "http://t.shop.test"',
             "tracking.base_url",
         ),
+        (HOSTNAME + '[inbound]\nlisten = ["127.0.0.1:25"]', "inbound.bounce_domain"),
+        (HOSTNAME + '[inbound]\nbounce_domain = "bounce.shop.test"', "inbound.listen"),
     ],
 )
 def test_what_is_doubtful_is_a_warning(tmp_path: Path, text: str, key: str) -> None:
@@ -264,6 +266,8 @@ def test_the_sandbox_needs_no_configuration_and_stays_on_the_machine(tmp_path: P
     assert config.sandbox
     assert config.data_dir == tmp_path
     assert [str(endpoint) for endpoint in config.submission.listen] == ["127.0.0.1:2587"]
+    assert [str(endpoint) for endpoint in config.inbound.listen] == ["127.0.0.1:2525"]
+    assert config.inbound.bounce_domain.endswith(".localhost")
     assert [str(endpoint) for endpoint in config.tracking.listen] == ["127.0.0.1:8080"]
     assert config.tracking.base_url == "http://127.0.0.1:8080"
     assert sum(config.delivery.retry[:2]) <= 60

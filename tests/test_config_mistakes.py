@@ -273,3 +273,40 @@ def test_a_wrong_route_is_told(tmp_path: Path, route: str, said: str) -> None:
     assert "delivery.routes." in problem
     assert said in problem
     assert problem.startswith("line ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[submission]\nlisten = ["127.0.0.1:25"]\n'
+            '[inbound]\nlisten = ["127.0.0.1:25"]\nbounce_domain = "b.shop.test"',
+            "line 5: inbound.listen: 127.0.0.1:25 is in [submission] too",
+        ),
+        (
+            '[inbound]\nlisten = ["127.0.0.1:25"]\nbounce_domain = "b.shop.test"\nforward_to = "ops@B.shop.test"',
+            "line 5: inbound.forward_to: is in bounce_domain itself: mail would go in circles",
+        ),
+        (
+            '[inbound]\nbounce_domain = "bounce domain"',
+            'line 3: inbound.bounce_domain: "bounce domain" is no host name',
+        ),
+        ('[inbound]\nforward_to = "ops"', 'line 3: inbound.forward_to: "ops" is no mail address'),
+        ('[suppression]\ninactive = "maybe"', 'line 3: suppression.inactive: is "maybe", and should be one of'),
+        ('[suppression]\nrules = "gone.toml"', "line 3: suppression.rules: "),
+    ],
+)
+def test_mistakes_about_what_comes_back_are_told(tmp_path: Path, text: str, said: str) -> None:
+    """A port that is taken, mail that would go in circles, rules that are not there."""
+    (problem,) = _problems(tmp_path, text)
+    assert problem.startswith(said)
+
+
+def test_rules_of_the_operators_own_are_read_before_the_start(tmp_path: Path) -> None:
+    """A table that is wrong is told with its file and the rule; a good one is taken, seen from the configuration."""
+    rules = tmp_path / "replies.toml"
+    rules.write_text('[[rule]]\nclass = "hrad"\nwords = ["gone fishing"]\n')
+    (problem,) = _problems(tmp_path, '[suppression]\nrules = "replies.toml"')
+    assert "replies.toml: rule 1: 'hrad' is no class" in problem
+    rules.write_text('[[rule]]\nclass = "hard"\nwords = ["gone fishing"]\n')
+    assert _config(tmp_path, '[suppression]\nrules = "replies.toml"').suppression.rules == rules

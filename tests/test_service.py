@@ -108,3 +108,50 @@ async def test_a_stop_that_is_asked_for_twice_leaves_no_traceback(tmp_path: Path
             program.send_group(number)
             assert await program.exit_code() in (0, 1)
             assert not program.matching("Traceback|KeyboardInterrupt|Exception")
+
+
+_LATE_BOUNCE = """From: mailer-daemon@mx.test
+Subject: Undelivered Mail Returned to Sender
+Content-Type: multipart/report; report-type=delivery-status; boundary="edge"
+
+--edge
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.test
+
+Final-Recipient: rfc822; {recipient}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 No such user here
+
+--edge--
+"""
+
+
+async def test_a_bounce_comes_back_to_the_delivery_that_it_is_about(tmp_path: Path) -> None:
+    """Each copy leaves with a reverse-path of its own; a late bounce to it suppresses that recipient and no other."""
+    async with FakeMx() as mx:
+        settings = {
+            "delivery": {"routes": {"*": f"127.0.0.1:{mx.port}"}},
+            "inbound": {"listen": ["127.0.0.1:0"], "bounce_domain": "bounce.relay.test"},
+        }
+        async with relay(tmp_path, settings) as program:
+            await submitted(program, "ada@x.test")
+            first, second = await mx.received(2)
+            assert first.mail_from.endswith("@bounce.relay.test")
+            assert first.mail_from != second.mail_from
+            await program.line("status=sent", count=2)
+            host, port = program.inbound
+
+            def send_back() -> None:
+                with smtplib.SMTP(host, port) as client:
+                    client.sendmail("", [first.mail_from.upper()], _LATE_BOUNCE.format(recipient=first.recipients[0]))
+
+            await asyncio.to_thread(send_back)
+            await program.line(r"/feedback\[\d+\]: \w+: to=<B-\w+@BOUNCE.RELAY.TEST>, .*status=sent \(hard_bounce of ")
+            config = str(tmp_path / "config.toml")
+            code, said, _ = await command("suppression", "list", "--json", "--config", config)
+            assert code == 0
+            assert first.recipients[0] in said
+            assert second.recipients[0] not in said
+            assert await program.stop() == 0

@@ -3,19 +3,20 @@
 Does not know addresses: a token names a delivery (queue id and number), and for a click
 the link's number and its target. Whoever holds a link can read it; nobody else can make one.
 
-Layout, in URL-safe base64 without padding:
+Layout, in URL-safe base64 without padding; in base32 where a token stands in a mail address, whose case others change:
 
     key id 1 octet · queue id 8 octets · number varint · [click: link varint · target UTF-8] · 16 octets of MAC
 
 Rules: the MAC is HMAC-SHA-256 over the purpose and everything before it, so that the token
 of a pixel cannot be passed off as one of an unsubscribe link. The highest key id signs, all
-keys read. There is one spelling of a token: another one of the same octets is forged. Only
-http and https targets without control characters come back.
-Standards: RFC 2104 5 (a truncated HMAC), RFC 4648 5 (base64url).
+keys read. There is one spelling of a token, but for the case of base32: another one of the same octets is forged.
+In a mail address it has at most 48 characters. Only http and https targets without control characters come back.
+Standards: RFC 2104 5 (a truncated HMAC), RFC 4648 5 (base64url) and 6 (base32).
 Fails: `Keyring.read` gives None for whatever it did not write, and never raises;
 `Keyring.write` raises ValueError for what cannot be said in a token.
 """
 
+import base64
 import binascii
 import hmac
 import re
@@ -26,6 +27,7 @@ from enum import Enum
 KEY_OCTETS = 32
 MAX_TARGET = 4_096  # octets; the link made of it still passes as a line of an HTTP request (8 KiB)
 MAX_TEXT = 6_000  # characters; no token of ours is longer
+MAX_CASELESS = 48  # so with a prefix it fits a local part (RFC 5321 4.5.3.1.1: 64 octets)
 MAX_NUMBER = 2**32 - 1
 
 _MAC_OCTETS = 16
@@ -40,11 +42,16 @@ _FROM_URL = bytes.maketrans(b"-_+/=", b"+/***")  # what is not of our alphabet b
 
 
 class Purpose(Enum):
-    """What a token is for; the path it stands in says which: /o/ /c/ /u/."""
+    """What a token is for; where it stands says which: the paths /o/ /c/ /u/, the addresses b-… and u-…."""
 
     OPEN = b"o"
     CLICK = b"c"
     UNSUBSCRIBE = b"u"
+    BOUNCE = b"b"
+    MAIL_UNSUBSCRIBE = b"m"
+
+
+_IN_ADDRESSES = (Purpose.BOUNCE, Purpose.MAIL_UNSUBSCRIBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class Keyring:
         self._newest = max(keys)
 
     def write(self, purpose: Purpose, token: Token) -> str:
-        """The token as it stands in a URL. `link` and `target` are kept in a click only."""
+        """The token as it stands in a URL or an address. `link` and `target` are kept in a click only."""
         if not _QUEUE_ID.fullmatch(token.queue_id):
             raise ValueError(f"not a queue id: {token.queue_id!r}")
         said = bytes((self._newest,)) + int(token.queue_id, 36).to_bytes(8, "big") + _varint(token.number)
@@ -77,11 +84,12 @@ class Keyring:
             if not _TARGET.fullmatch(token.target) or len(target := token.target.encode()) > MAX_TARGET:
                 raise ValueError(f"not the target of a link: {token.target[:200]!r}")
             said += _varint(token.link) + target
-        return _text(said + _mac(self._begun[self._newest, purpose], said))
+        octets = said + _mac(self._begun[self._newest, purpose], said)
+        return _caseless(octets) if purpose in _IN_ADDRESSES else _text(octets)
 
     def read(self, purpose: Purpose, text: str) -> Token | None:
         """The token that `write` made for this purpose with a key we still hold, or None."""
-        octets = _octets(text)
+        octets = _caseless_octets(text) if purpose in _IN_ADDRESSES else _octets(text)
         if len(octets) <= _HEAD_OCTETS + _MAC_OCTETS:
             return None
         begun = self._begun.get((octets[0], purpose))
@@ -111,6 +119,21 @@ def _octets(text: str) -> bytes:
     except binascii.Error:
         return b""
     return octets if _text(octets) == text else b""
+
+
+def _caseless(octets: bytes) -> str:
+    return base64.b32encode(octets).rstrip(b"=").lower().decode("ascii")
+
+
+def _caseless_octets(text: str) -> bytes:
+    """The octets `text` spells in any case, b"" if it is not how we would spell them."""
+    if len(text) > MAX_CASELESS or not text.isascii():
+        return b""
+    try:
+        octets = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+    except binascii.Error:
+        return b""
+    return octets if _caseless(octets) == text.lower() else b""
 
 
 def _token(purpose: Purpose, said: bytes) -> Token | None:

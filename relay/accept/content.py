@@ -20,7 +20,7 @@ from relay.accept import texts
 from relay.accept.body import Body, Budget
 from relay.accept.reader import Reader, Timeout
 from relay.accept.texts import Refused
-from relay.config import Submission as Settings
+from relay.config import Inbound, Submission
 
 HOPELESS = 10  # times the size limit: whoever still sends then is not waited for
 
@@ -43,7 +43,7 @@ class Content:
         self,
         reader: Reader,
         loop: asyncio.AbstractEventLoop,
-        settings: Settings,
+        settings: Submission | Inbound,
         budget: Budget,
         limit: int,
         too_big: Callable[[int], Refused],

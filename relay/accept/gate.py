@@ -15,7 +15,7 @@ from relay.accept.refusals import Refusals, Store
 from relay.accept.texts import Refused
 from relay.address import Address
 from relay.certificate import Certificate
-from relay.config import Config
+from relay.config import Config, Inbound, Submission
 from relay.log import Peer
 
 
@@ -73,16 +73,19 @@ class Gate:
         log: SessionLog,
         store: Store,
         certificate: Certificate | None = None,
+        settings: Submission | Inbound | None = None,
     ) -> None:
+        """`settings` are the service's limits; without them it is the submission service."""
         self.config = config
-        self.settings = config.submission
+        self.settings: Submission | Inbound = settings or config.submission
         self.log = log
         self.refusals = Refusals(store, log)
         self.certificate = certificate
-        self.budget = Budget(config.submission.memory)
+        self.budget = Budget(self.settings.memory)
         self.sessions: set[Guest] = set()
         self._clients: Counter[str] = Counter()
-        networks = [ipaddress.ip_network(network) for network in config.submission.trusted_networks]
+        trusted = self.settings.trusted_networks if isinstance(self.settings, Submission) else ()
+        networks = [ipaddress.ip_network(network) for network in trusted]
 
         @lru_cache(maxsize=1024)
         def trusts(ip: str) -> bool:

@@ -1,4 +1,4 @@
-"""Opens the doors of the submission service and closes them.
+"""Opens the doors of an SMTP service and closes them; how the submission service is made.
 
     server = await serve_submission(submission, config, log)
     …
@@ -16,9 +16,10 @@ Fails with `OSError` where a port or a certificate file cannot be had.
 import asyncio
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from relay.accept.connection import TLS_HANDSHAKE
+from relay.accept.conversation import Conversation
 from relay.accept.credentials import Logins
 from relay.accept.gate import Gate, SessionLog
 from relay.accept.session import SubmissionSession
@@ -27,16 +28,18 @@ from relay.certificate import Certificate
 from relay.config import Config, Endpoint
 
 BACKLOG = 1024
+NewSession = Callable[[asyncio.AbstractEventLoop], Conversation]
 CHANCE = 2.0  # seconds after its arrival in which a client may begin its first message although we are stopping
 
 
 class Server:
     """Listeners, and the sessions that came through them."""
 
-    def __init__(self, gate: Gate, submission: Submission, logins: Logins) -> None:
+    def __init__(self, gate: Gate, session: NewSession, settle: Callable[[], Awaitable[None]]) -> None:
+        """`settle` waits until what was taken is kept."""
         self._gate = gate
-        self._submission = submission
-        self._logins = logins
+        self._session = session
+        self._settle = settle
         self._listeners: list[asyncio.Server] = []
         self.addresses: list[Endpoint] = []
         self.tls_addresses: list[Endpoint] = []
@@ -78,14 +81,28 @@ class Server:
         for session in list(self._gate.sessions):
             session.abort()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._submission.settle()
+        await self._settle()
+
+    async def open(
+        self,
+        endpoints: Sequence[Endpoint],
+        doors: Mapping[Endpoint, socket.socket] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Listen on every endpoint; for one in `doors` on the bound socket there. Raises `OSError`."""
+        try:
+            for endpoint in endpoints:
+                await self.listen((doors or {}).get(endpoint, endpoint), tls)
+        except BaseException:  # half a service is none
+            self.refuse_new()
+            raise
 
     async def listen(self, at: Endpoint | socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Open one door: an endpoint, or a socket that was bound before (by systemd, by a test)."""
         loop = asyncio.get_running_loop()
 
-        def session() -> SubmissionSession:
-            return SubmissionSession(self._gate, self._submission, self._logins, loop)
+        def session() -> Conversation:
+            return self._session(loop)
 
         handshake = TLS_HANDSHAKE if tls else None
         if isinstance(at, Endpoint):
@@ -122,14 +139,12 @@ async def serve_submission(
     if settings.listen_tls and not certificate:
         raise OSError("submission.listen_tls needs submission.tls_certificate")
     gate = Gate(config, log, submission.store, certificate)
-    server = Server(gate, submission, logins or Logins(submission.store))
-    opened = doors or {}
-    try:
-        for endpoint in settings.listen:
-            await server.listen(opened.get(endpoint, endpoint))
-        for endpoint in settings.listen_tls:
-            await server.listen(opened.get(endpoint, endpoint), certificate.context if certificate else None)
-    except BaseException:  # half a service is none
-        server.refuse_new()
-        raise
+    known = logins or Logins(submission.store)
+
+    def session(loop: asyncio.AbstractEventLoop) -> Conversation:
+        return SubmissionSession(gate, submission, known, loop)
+
+    server = Server(gate, session, submission.settle)
+    await server.open(settings.listen, doors)
+    await server.open(settings.listen_tls, doors, certificate.context if certificate else None)
     return server

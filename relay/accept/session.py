@@ -1,42 +1,34 @@
-"""The SMTP commands of the submission service: greeting, envelope, content, login.
+"""The SMTP commands of the submission service that are its own: envelope and login.
 
-Every method `smtp_VERB` answers one command; the loop that calls them is `Conversation`, the
-commands that concern no message are `SmallVerbs`. What may be sent is decided in `submission`,
-logins in `credentials`, syntax in `commands`; how content comes is `Content`'s.
+Every method `smtp_VERB` answers one command; the loop that calls them is `Conversation`, greeting and content
+are `Transaction`'s, the commands that concern no message are `SmallVerbs`. What may be sent is decided in
+`submission`, logins in `credentials`, syntax in `commands`.
 
 Rules. Never an open relay: MAIL needs a login or a client from trusted_networks; a stranger's
 RCPT is answered `554 Relay access denied` even after the refused MAIL, which is how fail2ban
-tells him from an application that forgot its login. Octets announced by BDAT are always read,
-whatever was refused before; otherwise they would be taken for commands.
-Standards: RFC 5321 4.1.1, RFC 6409, RFC 3030 (CHUNKING), RFC 4954 (AUTH).
+tells him from an application that forgot its login.
+Standards: RFC 5321 4.1.1, RFC 6409, RFC 4954 (AUTH).
 """
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
-from functools import partial
 
 from aiosmtpd.smtp import syntax
 
 from relay.accept import commands, credentials, login, texts
-from relay.accept.content import HOPELESS, Content, Unwanted
 from relay.accept.gate import Gate
-from relay.accept.reader import Hangup, Timeout
-from relay.accept.small_verbs import SmallVerbs
 from relay.accept.submission import Submission
 from relay.accept.texts import Refused
+from relay.accept.transaction import EXTENSIONS, Transaction
 from relay.address import Address
-from relay.envelope import Envelope, Recipient
 
-EXTENSIONS = ("8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES", "DSN", "CHUNKING")
 RECHECK = 10.0  # seconds after which a lasting session's credential is looked up again at MAIL
 
 
-class SubmissionSession(SmallVerbs):
+class SubmissionSession(Transaction):
     """A session of an application."""
 
     service = "submission/smtpd"
-    utf8_verbs = frozenset({"MAIL", "RCPT", "VRFY"})
 
     def __init__(
         self,
@@ -49,10 +41,7 @@ class SubmissionSession(SmallVerbs):
         self._submission = submission
         self._logins = logins
         self._good_until = 0.0  # the loop's time until which the credential is taken to be as it was
-        self._mail: commands.Mail | None = None
-        self._recipients: dict[tuple[str, str], Recipient] = {}
         self._denied: tuple[Address | None] | None = None  # the reverse-path of a stranger whose MAIL was refused
-        self._content: Content | None = None  # on its way
 
     def recheck(self) -> None:
         """Credentials have changed: look ours up again at the next MAIL."""
@@ -61,48 +50,26 @@ class SubmissionSession(SmallVerbs):
     def now(self) -> float:
         return self._submission.clock()
 
-    def sender(self) -> Address | str | None:
-        return (self._mail.reverse_path or "") if self._mail else None
-
     def reset(self) -> None:
-        self._mail = None
+        super().reset()
         self._denied = None
-        if self._recipients:
-            self._recipients = {}
-        if self._content:
-            self._content.close()
-            self._content = None
 
-    # --- greeting --------------------------------------------------------------------------------------------
-
-    @syntax("EHLO hostname")
-    async def smtp_EHLO(self, arg: str) -> None:
-        if self._hello("EHLO", arg, extended=True):
-            lines = [self.gate.config.hostname, *self._extensions()]
-            last = lines.pop()
-            self.say("".join(f"250-{line}\r\n" for line in lines) + f"250 {last}")
-
-    @syntax("HELO hostname")
-    async def smtp_HELO(self, arg: str) -> None:
-        if self._hello("HELO", arg, extended=False):
-            self.say(f"250 {self.gate.config.hostname}")
-
-    def _hello(self, verb: str, name: str, *, extended: bool) -> bool:
-        # RFC 5321 4.1.4: a name that is not true is no reason to refuse; one that is no word is.
-        if not name or " " in name or len(name) > 255:
-            self.say(texts.HELO_SYNTAX.format(verb=verb))
-            return False
-        self.reset()  # RFC 5321 4.1.4: EHLO in mid-session means RSET
-        self.client = replace(self.client, helo=name, extended=extended)
-        return True
-
-    def _extensions(self) -> list[str]:
-        lines = [f"SIZE {self._submission.size_limit(self.client)}", *EXTENSIONS]
+    def extensions(self) -> list[str]:
+        lines = [f"SIZE {self.most()}", *EXTENSIONS]
         if self.gate.certificate and not self.client.tls:
             lines.append("STARTTLS")
         if self._may_log_in():
             lines.append("AUTH PLAIN LOGIN")
         return lines
+
+    def most(self) -> int:
+        return self._submission.size_limit(self.client)
+
+    def too_big(self, size: int) -> Refused:
+        return self._submission.too_big(self.client, size)
+
+    async def keep(self, content: bytes) -> str | Refused:
+        return await self._submission.submit(self.client, self.peer, self.agreed(), content)
 
     # --- the envelope ----------------------------------------------------------------------------------------
 
@@ -128,8 +95,8 @@ class SubmissionSession(SmallVerbs):
             self._denied = (mail.reverse_path,)
             return Refused(texts.LOGIN_REQUIRED)
         # What is too big for ever must not be told to come again.
-        if mail.size > self._submission.size_limit(self.client):
-            return self._submission.too_big(self.client, mail.size)
+        if mail.size > self.most():
+            return self.too_big(mail.size)
         if not self.gate.budget.has(max(mail.size, 1)):
             return Refused(texts.NO_MEMORY)
         credential = self.client.credential
@@ -165,103 +132,11 @@ class SubmissionSession(SmallVerbs):
             refused = Refused(texts.TOO_MANY_RECIPIENTS, {"limit": limit})
             self.refuse(refused, "RCPT", mail_from=mail.reverse_path, rcpt_to=address)
             return
+        if suppressed := await self._submission.check_recipient(self.client, address):
+            self.refuse(suppressed, "RCPT", mail_from=self.sender(), rcpt_to=address)
+            return
         self._recipients.setdefault(key, recipient)
         self.say(texts.RECIPIENT_OK)
-
-    def _envelope(self) -> Envelope:
-        mail = self._mail
-        assert mail
-        return Envelope(
-            reverse_path=mail.reverse_path,
-            recipients=tuple(self._recipients.values()),
-            ret=mail.ret,
-            envid=mail.envid,
-            eight_bit=mail.eight_bit,
-            smtputf8=mail.smtputf8,
-        )
-
-    # --- the content -----------------------------------------------------------------------------------------
-
-    @syntax("DATA")
-    async def smtp_DATA(self, arg: str) -> None:
-        if arg:
-            self.say(texts.NO_ARGUMENT)
-            return
-        if reply := self._not_ready():
-            self.say(reply)
-            return
-        if self._content:
-            self.say(texts.BDAT_UNDER_WAY)
-            return
-        self.say(texts.GO_AHEAD)
-        self._content = content = self._new_content()
-        await self._receive(content.data())
-        await self._finish(content)
-
-    @syntax("BDAT size [LAST]")
-    async def smtp_BDAT(self, arg: str) -> None:
-        chunk = commands.parse_bdat(arg)
-        if chunk is None:
-            # Whatever follows may be content: taking it for commands is how mail is smuggled.
-            self.say(texts.BDAT_SYNTAX)
-            self.hang_up(linger=True)
-            return
-        if chunk.size > self._submission.size_limit(self.client) * HOPELESS:
-            self.refuse(self._submission.too_big(self.client, chunk.size), "DATA", mail_from=self.sender())
-            self.hang_up(linger=True)
-            return
-        if reply := self._not_ready():
-            await self._receive(self._new_content().skip(chunk.size))
-            self.say(reply)
-            return
-        self._content = content = self._content or self._new_content()
-        await self._receive(content.chunk(chunk.size))
-        # RFC 3030 2: after a chunk that failed, the whole message has failed.
-        if chunk.last or content.failed:
-            await self._finish(content)
-        else:
-            self.say(f"250 2.0.0 {chunk.size} octets received")
-
-    def _not_ready(self) -> str:
-        """Why no content may come now, or ''."""
-        if self._mail is None:
-            return texts.MAIL_FIRST
-        return "" if self._recipients else texts.RCPT_FIRST
-
-    def _new_content(self) -> Content:
-        gate, client, too_big = self.gate, self.client, self._submission.too_big
-        limit = self._submission.size_limit(client)
-        return Content(self.reader, self.loop, gate.settings, gate.budget, limit, partial(too_big, client))
-
-    async def _receive(self, coming: Awaitable[None]) -> None:
-        """Let octets of content come; if anything fails in it, what still comes must not be taken for commands."""
-        try:
-            await coming
-        except (Hangup, Timeout):
-            raise
-        except Unwanted as unwanted:
-            if unwanted.late:
-                self.gate.log.timeout(self.service, self.peer, self._verb)
-            self.hang_up(linger=True)
-            raise commands.BadCommand(refused=unwanted.refused) from None
-        except Exception:  # whatever it was (memory, a mistake of ours): it passes, and ends the session
-            self.hang_up(linger=True)
-            raise
-
-    async def _finish(self, content: Content) -> None:
-        """The content is there: have it kept, answer, and be ready for another message."""
-        self._served = True
-        octets = content.result()
-        if isinstance(octets, Refused):
-            answer: str | Refused = octets
-        else:
-            answer = await self._submission.submit(self.client, self.peer, self._envelope(), octets)
-        if isinstance(answer, Refused):
-            self.refuse(answer, "DATA", mail_from=self.sender())
-        else:
-            self._errors = 0
-            self.say(f"250 2.0.0 Queued as {answer}")
-        self.reset()
 
     # --- login ---------------------------------------------------------------------------------------------
 

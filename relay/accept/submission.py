@@ -1,7 +1,7 @@
 """Decides whether a client may send a message, and has it kept.
 
-Knows no SMTP commands and no sockets. Two questions are asked early, at MAIL (`check_mail`),
-and the rest when the content is there (`submit`); between the final dot and its 250 stands
+Knows no SMTP commands and no sockets. Some questions are asked early, at MAIL (`check_mail`) and
+RCPT (`check_recipient`), and the rest when the content is there (`submit`); between the final dot and its 250 stands
 nothing but header reading, which is bounded, and the one commit (RFC 5321 6.1, RFC 1047).
 The commit runs to its end even if the client hangs up: whoever has sent the dot may count
 on it. A refusal is a value (`Refused`); `StoreUnavailable` is the store's, and passes.
@@ -26,6 +26,7 @@ from relay.event import Refusal
 from relay.log import Peer
 from relay.queue_id import QueueIds
 from relay.store.accepted import Accepted
+from suppression.entry import Entry
 
 _PERIODS = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
@@ -44,6 +45,9 @@ class Store(Protocol):
 
     def refuse_later(self, refusal: Refusal) -> None:
         """Keep a refusal some time soon."""
+
+    async def suppressed(self, asked: Sequence[tuple[str, str]]) -> list[Entry | None]:
+        """Of each address and tag, the entry that stops mail there now."""
 
 
 class Courier(Protocol):
@@ -126,6 +130,19 @@ class Submission:
             if wait > 0:
                 return _over_rate(credential.name, credential.rate, wait)
         return None
+
+    async def check_recipient(self, client: Client, address: Address) -> Refused | None:
+        """May it be mailed? Asked at RCPT only where that is wanted; else what is suppressed becomes `rejected`.
+
+        The message's own tag is not known yet: entries for a tag count where the credential has it.
+        """
+        if not self.config.suppression.refuse_at_rcpt:
+            return None
+        tag = client.credential.tag if client.credential else None
+        (entry,) = await self.store.suppressed([(str(address), tag or "")])
+        if entry is None:
+            return None
+        return Refused(texts.SUPPRESSED, {"given": texts.shown(str(address)), "why": texts.shown(entry.words)})
 
     async def submit(self, client: Client, peer: Peer, envelope: Envelope, content: bytes) -> str | Refused:
         """Keep the message: its queue id, or why not. `content` is what the client sent, line ends settled.

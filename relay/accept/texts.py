@@ -91,6 +91,16 @@ BAD_SENDER = Rule("R4122", 501, "5.1.7", 'Sender "{given}" is not a valid addres
 CREDENTIAL_GONE = Rule("R4123", 421, "4.7.0", "Credential {credential} is not valid any more")
 TROUBLE = Rule("R4124", 451, "4.3.0", "Something went wrong in the relay, please retry")
 TROUBLE_CLOSING = Rule("R4125", 421, "4.3.0", "Something went wrong in the relay, please come again")
+NO_SUCH_ADDRESS = Rule("R4126", 550, "5.1.1", "No such address here, mail for our own reports only")
+NOT_OUR_DOMAIN = Rule("R4127", 550, "5.7.1", "Relay access denied")
+SUPPRESSED = Rule(
+    "R4129",
+    553,
+    "5.7.1",
+    "Recipient {given} is on the suppression list, {why}",
+    "mailtrail suppression remove ADDRESS",
+)
+TOO_EARLY = Rule("R4128", 451, "4.3.0", "The delivery that this is about is not settled yet, please retry")
 
 RULES = tuple(rule for rule in list(globals().values()) if isinstance(rule, Rule))
 

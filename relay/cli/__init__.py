@@ -22,6 +22,7 @@ NOUNS = (
     ("status", "one screen: running? what waits? what happened in the last hour?"),
     ("queue", "what waits: list, shape, retry, hold, release, cancel"),
     ("message", "what became of messages: list, show, source"),
+    ("suppression", "who must not be mailed: list, check, add, remove, import, export"),
     ("refused", "what was refused at SMTP time: list, show"),
     ("credential", "what applications log in with: add, list, show, set, rotate, revoke"),
     ("domain", "who signs: add, list, show, records, check, rotate, remove"),

@@ -1,19 +1,24 @@
 """`mailtrail explain`: what a reply, a rule or a refusal means, and what happens next.
 
-A reply of another server is judged by the very table that judges deliveries
-(`relay/deliver/outcome.py`), so the answer is what the relay would do. `R4104` is a rule of ours
-(`relay/accept/texts.py`), six characters are the reference of a refusal.
+A reply of another server is judged by the very tables that judge deliveries
+(`suppression/replies.py`, with the operator's own rules, and `relay/deliver/outcome.py`), so the answer is what the
+relay would do. `R4104` is a rule of ours (`relay/accept/texts.py`), six characters are the reference of a refusal.
 """
 
 import argparse
 import re
 from collections.abc import Coroutine
+from typing import TYPE_CHECKING
 
 from relay.cli import refused, rules, wording
 from relay.cli.arguments import Parser, outputs, wants_json
+from relay.cli.failures import Failure as Failed
 from relay.cli.failures import Usage
 from relay.cli.screen import Screen
 from relay.reply import Reply
+
+if TYPE_CHECKING:
+    from suppression.rules import Inactive
 
 _REPLY_LINE = re.compile(r"\s*([2-5]\d\d)(?:[ -]|$)(.*)")
 _ENHANCED_CODE = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?: .*)?", re.DOTALL)  # RFC 3463 2, as bounces quote it
@@ -98,6 +103,24 @@ def explain(args: argparse.Namespace, screen: Screen) -> "int | Coroutine[None, 
     )
 
 
+def _settings(args: argparse.Namespace) -> "Inactive":
+    """Have the operator's own rules read, and say what is done with closed mailboxes; without a configuration, ours."""
+    from relay.cli.database import configuration, loaded
+    from relay.config_file import ConfigError
+    from suppression.replies import BadRules, use
+
+    named = bool(getattr(args, "config", None))
+    try:
+        config = configuration(args) if named else loaded(args).config
+    except ConfigError:
+        return "suppress"  # none is there, and none was asked for
+    try:
+        use(config.suppression.rules)
+    except BadRules as error:
+        raise Failed(str(error), "correct the file that suppression.rules names") from None
+    return config.suppression.inactive
+
+
 def parse_reply(text: str) -> Reply | None:
     """A reply as it stands in logs and bounces, on one line or several; None if it is none.
 
@@ -113,21 +136,26 @@ def parse_reply(text: str) -> Reply | None:
 
 
 def _reply(args: argparse.Namespace, screen: Screen, reply: Reply) -> int:
+    from relay.deliver.evidence import judged
     from relay.deliver.exchange import Failure, Kind, Sent, Step
     from relay.deliver.outcome import judge
 
+    inactive = _settings(args)
     steps = dict(zip(STEPS, (Step.GREETING, Step.EHLO, Step.MAIL, Step.RCPT, Step.DATA, Step.DOT), strict=True))
     failed = Failure(steps[args.at], Kind.REPLY, "mx.example.net[192.0.2.1]:25", reply=reply)
-    verdict = judge(Sent(reply) if reply.positive else failed, more_hops=False)
+    verdict = judge(Sent(reply) if reply.positive else failed, more_hops=False, inactive=inactive)
     assert verdict is not None  # only with more hops there is none
     reason_class = verdict.reason_class or ""
     means, you_do = MEANINGS.get(reason_class, ("The server took the message.", "Nothing."))
+    judgement = None if reply.positive else judged(reply)
     if wants_json(args):
         body = {
             "status": verdict.status,
             "class": verdict.reason_class,
             "dsn": verdict.dsn,
             "retry_after_s": verdict.retry_after,
+            "reply_class": judgement.cls if judgement else None,
+            "rule": judgement.rule if judgement else None,
         }
         screen.json(
             "explain", body | {"means": means, "we_do": WE_DO[verdict.status], "you_do": you_do}, args.json or ""
@@ -136,6 +164,8 @@ def _reply(args: argparse.Namespace, screen: Screen, reply: Reply) -> int:
     kind = f"class {reason_class} → " if reason_class else ""
     screen.line(kind + screen.paint(wording.status(verdict.status), verdict.status))
     screen.line(f"  Means   {means}")
+    if judgement is not None and judgement.rule:
+        screen.line(f"  Because {judgement.note} ({judgement.cls}; {judgement.rule})")
     wait = f" The server asks us to wait {wording.span(verdict.retry_after)}." if verdict.retry_after else ""
     screen.line(f"  We do   {WE_DO[verdict.status]}{wait}")
     screen.line(f"  You do  {you_do}")

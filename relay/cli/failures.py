@@ -16,7 +16,7 @@ MEANINGS = {
     3: "nothing matched: no such message, credential or recipient",
     4: "not confirmed: nothing was changed",
     5: "the relay is not running",
-    6: "a check found problems (config check, db check, domain check)",
+    6: "a check found problems (config check, db check, domain check), or rows of an import were left out",
 }
 
 

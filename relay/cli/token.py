@@ -5,6 +5,7 @@ as long as the mail they are in. `rotate` adds one, for when an old one may have
 """
 
 import argparse
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +20,14 @@ from relay.track import keys
 from tracker.token import Keyring, Purpose, Token
 
 _PURPOSES = {"o": Purpose.OPEN, "c": Purpose.CLICK, "u": Purpose.UNSUBSCRIBE, "p": Purpose.UNSUBSCRIBE}
-_WORDS = {Purpose.OPEN: "open", Purpose.CLICK: "click", Purpose.UNSUBSCRIBE: "unsubscribe"}
+_WORDS = {
+    Purpose.OPEN: "open",
+    Purpose.CLICK: "click",
+    Purpose.UNSUBSCRIBE: "unsubscribe",
+    Purpose.BOUNCE: "bounce",
+    Purpose.MAIL_UNSUBSCRIBE: "unsubscribe by mail",
+}
+_ADDRESS = re.compile(r"[bu]-(?P<token>[a-z2-7]+)@\S+", re.IGNORECASE)
 
 
 def add(noun: Parser) -> None:
@@ -105,7 +113,9 @@ _LISTING = Listing(
 
 
 def _read(keyring: Keyring, written: str) -> tuple[Purpose, Token] | None:
-    """The token alone or in a URL; without its path every purpose is tried."""
+    """The token alone, in a URL or in an address of ours; without its path every purpose is tried."""
+    if address := _ADDRESS.fullmatch(written.strip()):
+        written = address["token"]
     *above, text = urlsplit(written.strip()).path.split("/")
     named = _PURPOSES.get(above[-1]) if above else None
     for purpose in [named] if named else Purpose:

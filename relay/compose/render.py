@@ -105,7 +105,7 @@ def _offer_unsubscribe(draft: Draft, links: Links, domain: str | None) -> None:
         return
     for stray in draft.named("list-unsubscribe-post"):  # without the other field it means nothing, and ours comes
         draft.drop_field(stray)
-    mailto = f"u-{links.unsubscribe_token}@{domain}" if domain else None
+    mailto = links.unsubscribe_address(domain) if domain else None
     draft.add(unsubscribe.headers(links.unsubscribe, mailto), "list-unsubscribe", "list-unsubscribe-post")
 
 

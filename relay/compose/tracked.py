@@ -16,6 +16,7 @@ from relay.compose.draft import Draft
 from relay.compose.parts import Part, Walked, walk
 from relay.compose.transfer import LONGEST_LINE, decoded, splice
 from relay.config import Tracking
+from relay.return_path import unsubscribe_local
 from tracker.rewrite import Policy, rewrite
 from tracker.token import Keyring, Purpose, Token
 from tracker.unsubscribe import urls
@@ -48,11 +49,11 @@ class Links:
     @property
     def unsubscribe(self) -> str:
         """The page, and the one-click address, that stops mail like this."""
-        return f"{self.base_url}/u/{self.unsubscribe_token}"
+        return f"{self.base_url}/u/{self.keyring.write(Purpose.UNSUBSCRIBE, Token(self.queue_id, self.number))}"
 
-    @property
-    def unsubscribe_token(self) -> str:
-        return self.keyring.write(Purpose.UNSUBSCRIBE, Token(self.queue_id, self.number))
+    def unsubscribe_address(self, domain: str) -> str:
+        """The address at `domain` that does the same for a mail program without a browser."""
+        return f"{unsubscribe_local(self.keyring, self.queue_id, self.number)}@{domain}"
 
 
 @dataclass(frozen=True, slots=True)

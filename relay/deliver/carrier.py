@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from relay.deliver import outcome, simulator
 from relay.deliver.client import Client, Connection
@@ -18,6 +19,13 @@ from relay.deliver.exchange import Failure, Sent
 from relay.deliver.mx import Hop, NextHops
 from relay.deliver.suppressed import Suppressed
 from relay.delivery import Attempt, Delivery, Made, Status, Verdict
+
+
+class Judge(Protocol):
+    """The table of `outcome.py`, with its settings filled in."""
+
+    def __call__(self, exchange: Sent | Failure, *, more_hops: bool) -> Verdict | None: ...
+
 
 _CONTENT_GONE = Verdict(
     Status.SOFT_BOUNCE, "unknown_permanent", "5.3.0", "the content of this message is no longer kept by this relay"
@@ -43,6 +51,7 @@ class _Try:
 
     def __init__(self, delivery: Delivery, in_hand_since: float, clock: Callable[[], float]) -> None:
         self.delivery = delivery
+        self.outgoing = delivery
         self._clock = clock
         self.started_at = clock()
         self.ms_queue = max(0, int((self.started_at - in_hand_since) * 1000))
@@ -84,14 +93,25 @@ class Carrier:
         suppressed: Suppressed,
         *,
         sandbox: bool,
+        outgoing: Callable[[Delivery], Delivery] = lambda delivery: delivery,
+        judge: Judge = outcome.judge,
+        afterwards: Callable[[simulator.Act, Delivery, bytes], None] = lambda act, delivery, copy: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`outgoing` gives a delivery as the next server is to see it: with our reverse-path in place of its own.
+
+        `judge` says what an exchange means, as the configuration wants it. `afterwards` is told what a simulated
+        recipient does with the copy that it has accepted.
+        """
         self._clock = clock
         self._client = client
         self._next_hops = next_hops
         self._copies = copies
         self._suppressed = suppressed
         self._sandbox = sandbox
+        self._outgoing = outgoing
+        self._judge = judge
+        self._afterwards = afterwards
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """These are in hand now: whether they may go is asked at once, for all in one."""
@@ -110,6 +130,7 @@ class Carrier:
             if copy is None:
                 return Carried(this.told(), _CONTENT_GONE, kept)
             this.made = Made(copy.trackable, copy.links, copy.note)
+            this.outgoing = self._outgoing(delivery)
             simulated = simulator.answer(delivery.recipient, delivery.attempt, sandbox=self._sandbox)
             if simulated is not None:
                 return await self._simulate(this, simulated, copy.content, kept)
@@ -120,9 +141,11 @@ class Carrier:
     ) -> Carried:
         await asyncio.sleep(fate.delay)
         this.hop = Hop(simulator.HOST, simulator.IP, simulator.PORT)
-        this.exchange = fate.play(this.delivery, copy, this.conversation)
-        verdict = outcome.judge(this.exchange, more_hops=False)
+        this.exchange = fate.play(this.outgoing, copy, this.conversation)
+        verdict = self._judge(this.exchange, more_hops=False)
         assert verdict is not None  # without another hop there is always one
+        if fate.then and isinstance(this.exchange, Sent):
+            self._afterwards(fate.then, this.outgoing, copy)
         return Carried(this.told(), verdict, kept, made=this.made)
 
     async def _deliver(self, this: _Try, copy: bytes, kept: Connection | None) -> Carried:
@@ -140,7 +163,7 @@ class Carrier:
             return Carried(this.told(), hops, kept, made=this.made)
         if kept is not None:
             this.hop = kept.hop
-            this.exchange = await kept.send(this.delivery, copy, this.conversation)
+            this.exchange = await kept.send(this.outgoing, copy, this.conversation)
             if not (isinstance(this.exchange, Failure) and this.exchange.stale):
                 others = [hop for hop in hops if hop != kept.hop]
                 if done := self._judged(this, kept, more_hops=bool(others)):
@@ -158,7 +181,7 @@ class Carrier:
                 this.exchange = opened
             else:
                 connection = opened
-                this.exchange = await connection.send(this.delivery, copy, this.conversation)
+                this.exchange = await connection.send(this.outgoing, copy, this.conversation)
             if done := self._judged(this, connection, more_hops=left > 0):
                 return done
             if connection is not None:
@@ -167,7 +190,7 @@ class Carrier:
 
     def _judged(self, this: _Try, connection: Connection | None, *, more_hops: bool) -> Carried | None:
         assert this.exchange is not None
-        verdict = outcome.judge(this.exchange, more_hops=more_hops)
+        verdict = self._judge(this.exchange, more_hops=more_hops)
         if verdict is None:
             return None
         relayed = isinstance(this.exchange, Sent) and not this.exchange.dsn

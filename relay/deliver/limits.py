@@ -7,7 +7,7 @@ with nothing: for that destination they only accept. While a start goes on and n
 the `expected` are known, each takes what is its share for certain. Pure.
 
 A limit holds at every instant because a share only becomes smaller when others come, and
-whoever comes takes none before all others know of it and have made room (`relay/service.py`).
+whoever comes takes none before all others know of it and have made room (`relay/presence.py`).
 """
 
 import zlib

@@ -10,13 +10,15 @@ Reasons are worded as Postfix words them: people know them, and their tools read
 RFC 5321 4.2.1 (reply classes), 5.1 (the next host), RFC 3463 (enhanced codes).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from relay.deliver import evidence
 from relay.deliver.exchange import Failure, Kind, Sent, Step
 from relay.delivery import Status, Verdict
+from relay.reply import Reply
+from suppression.rules import Inactive, consequence
 
 
 class What(Enum):
@@ -38,25 +40,31 @@ class Rule:
     """`next_hop`: another hop is tried while one is left. `then`: the status after the last one."""
 
     next_hop: bool
-    then: Callable[[Failure], Status]
+    then: Callable[["Said"], Status]
     reason_class: str | None = None  # None: what the reply is evidence of
     dsn: str | None = None  # where the server gave none: what follows the class digit; None: by reason class
     about_host: bool = False
 
 
-def _deferred(_: Failure) -> Status:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the reply is evidence of: its reason class at that step, and what an operator's setting makes of it."""
+
+    reason_class: str
+    proof: bool  # the address or its domain is dead
+
+
+def _deferred(_: Said) -> Status:
     return Status.DEFERRED
 
 
-def _soft_bounce(_: Failure) -> Status:
+def _soft_bounce(_: Said) -> Status:
     return Status.SOFT_BOUNCE
 
 
-def _by_reply(failure: Failure) -> Status:
-    """Hard only if the reply is about the address; it is the one place where an address is condemned."""
-    assert failure.reply is not None
-    about_address = evidence.class_of(failure.reply, failure.step) in evidence.ABOUT_THE_ADDRESS
-    return Status.HARD_BOUNCE if about_address else Status.SOFT_BOUNCE
+def _by_reply(said: Said) -> Status:
+    """Hard only if the reply proves something about the address; it is the one place where an address is condemned."""
+    return Status.HARD_BOUNCE if said.proof else Status.SOFT_BOUNCE
 
 
 S, W = Step, What
@@ -117,15 +125,21 @@ TABLE: dict[tuple[Step, What], Rule] = {
 _UNFORESEEN = Rule(True, _deferred, evidence.NETWORK)  # unknown is temporary
 
 
-def judge(exchange: Sent | Failure, *, more_hops: bool) -> Verdict | None:
-    """The verdict on one exchange; None: try the next hop (only while there are `more_hops`)."""
+def judge(
+    exchange: Sent | Failure, *, more_hops: bool, inactive: Inactive = "suppress", ours: Sequence[str] = ()
+) -> Verdict | None:
+    """The verdict on one exchange; None: try the next hop (only while there are `more_hops`).
+
+    `inactive` is the setting for mailboxes that are closed; `ours` are our own addresses and names.
+    """
     if isinstance(exchange, Sent):
         return Verdict(Status.SENT, None, exchange.reply.enhanced or "2.0.0", exchange.reply.line, exchange.reply)
     rule = TABLE.get((exchange.step, what_happened(exchange)), _UNFORESEEN)
     if rule.next_hop and more_hops:
         return None
-    status, reply = rule.then(exchange), exchange.reply
-    reason_class = rule.reason_class or (evidence.class_of(reply, exchange.step) if reply else evidence.NETWORK)
+    reply = exchange.reply
+    said = _said(exchange, reply, inactive, ours) if reply else Said(evidence.NETWORK, False)
+    status, reason_class = rule.then(said), rule.reason_class or said.reason_class
     deferred = status is Status.DEFERRED
     return Verdict(
         status,
@@ -136,6 +150,13 @@ def judge(exchange: Sent | Failure, *, more_hops: bool) -> Verdict | None:
         retry_after=evidence.retry_after(reply) if reply and deferred else None,
         about_host=rule.about_host,
     )
+
+
+def _said(failure: Failure, reply: Reply, inactive: Inactive, ours: Sequence[str]) -> Said:
+    found = evidence.judged(reply, mx_host=failure.peer.partition("[")[0], ours=ours)
+    reason_class = evidence.class_of(reply, failure.step, found)
+    about_address = reason_class in evidence.ABOUT_THE_ADDRESS
+    return Said(reason_class, about_address and consequence(found, inactive=inactive).status == "hard_bounce")
 
 
 def _dsn(digit: str, rule: Rule, failure: Failure, reason_class: str) -> str:

@@ -1,8 +1,9 @@
-"""What follows an attempt: the next one or the end, what the sender is told, and its record.
+"""What follows an attempt: the next one or the end, what the sender is told, what the list is told, and its record.
 
 One table says it: `_conclude`. Nobody waits for the record, so that the connection can
 take the next delivery. When the store cannot be written, outcomes wait in memory and are
-tried again; when the claim has lapsed by then, they are late and change nothing.
+tried again; when the claim has lapsed by then, they are late and change nothing. An address that comes to the
+suppression list does so in the same commit; what else waits for it is stopped right after.
 
 It does not try, and it does not judge: the verdict comes with the attempt.
 """
@@ -11,24 +12,31 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 
 from relay.compose.dsn import Kind, notice, should_notify
 from relay.config import Config
-from relay.deliver import schedule
+from relay.deliver import evidence, schedule
+from relay.deliver.aftermath import Aftermath, End, aftermath
 from relay.deliver.carrier import Carried
 from relay.deliver.contents import Contents
+from relay.deliver.exchange import Step
 from relay.deliver.hand import Hand
 from relay.deliver.lane import Work
 from relay.delivery import BOUNCED, Attempt, Delivery, Status, Verdict
-from relay.envelope import Message
+from relay.envelope import Message, Origin
 from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.store import Accepted, Store, StoreUnavailable
 from relay.store.engine import Row
+from relay.store.listing import Listing
 from relay.store.spool import Settlement
 
 AGAIN = 1.0  # seconds until a store that could not be used is asked again
+
+# Answers to these are about the recipient; earlier ones are about us.
+_ABOUT_RECIPIENT = frozenset({Step.RCPT, Step.DATA, Step.BODY, Step.DOT})
 
 
 class Settling:
@@ -44,11 +52,12 @@ class Settling:
         self._queue_ids = queue_ids
         self._hand = hand
         self._unwritten: set[Work] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
         self._all_written = asyncio.Event()
         self._all_written.set()
 
     async def settle(self, work: Work, carried: Carried) -> None:
-        """Decide what follows, and have it written soon. Waits only for content that a notice brings back."""
+        """Decide what follows, and have it written soon. Waits only to read the list and what a notice brings back."""
         self._unwritten.add(work)
         self._all_written.clear()
         self._write(work, await self._conclude(work, carried))
@@ -58,6 +67,7 @@ class Settling:
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._all_written.wait()
+                await asyncio.gather(*self._stopping)
         return set(self._unwritten)
 
     async def _conclude(self, work: Work, carried: Carried) -> Settlement:
@@ -85,6 +95,7 @@ class Settling:
                 notices = (await self._notice(kind, delivery, verdict, attempt),)
             except Exception as error:  # the attempt is made: whatever goes wrong now, what came of it must be kept
                 self._log.error(f"{delivery.message.queue_id}: the notice to its sender cannot be made", error)
+        after, listing = await self._after(delivery, attempt, verdict)
         return Settlement(
             delivery,
             attempt,
@@ -94,7 +105,35 @@ class Settling:
             warned=bool(notices) and kind is Kind.DELAY,
             notices=notices,
             copy=carried.made,
+            listing=listing,
+            spam=after.spam,
+            about_mailbox=after.about_mailbox,
         )
+
+    async def _after(self, delivery: Delivery, attempt: Attempt, verdict: Verdict) -> tuple[Aftermath, Listing | None]:
+        """What a bounce means for the list; waited for while the store cannot be read. Notices mean nothing to it."""
+        message, reply = delivery.message, verdict.reply
+        if verdict.status not in BOUNCED or message.origin is not Origin.APPLICATION:
+            return Aftermath(), None
+        judgement = None
+        if reply is not None and attempt.in_reply_to in _ABOUT_RECIPIENT:
+            judgement = evidence.judged(reply, mx_host=attempt.mx_host or "", ours=self._ours(attempt))
+        recipient = str(delivery.recipient)
+        end = End(message.queue_id, delivery.number, recipient, attempt.finished_at, verdict, judgement, "smtp")
+        while True:
+            try:
+                after = await aftermath(end, self._config.suppression, self._store.soft_bounce_days)
+                if after.entry is None:
+                    return after, None
+                (listing,) = await self._store.listings([after.entry])
+                return after, listing
+            except StoreUnavailable as error:
+                self._log.database_trouble("cannot read the suppression list for a bounce, trying again", error)
+            await asyncio.sleep(AGAIN)
+
+    def _ours(self, attempt: Attempt) -> tuple[str, ...]:
+        """What a server that refuses us quotes."""
+        return (self._config.hostname, *([attempt.source_ip] if attempt.source_ip else []))
 
     async def _notice(self, kind: Kind, delivery: Delivery, verdict: Verdict, attempt: Attempt) -> Accepted:
         async with self._original(delivery.message) as original:
@@ -155,6 +194,26 @@ class Settling:
             self._log.expired(message.queue_id, message.reverse_path)
         if settled.finished:
             self._log.removed(message.queue_id)
+        if settlement.listing and settlement.listing.told:
+            self._listed(settlement.listing)
+
+    def _listed(self, listing: Listing) -> None:
+        """An address is on the list now: say so, and stop what else waits for it."""
+        entry = listing.entry
+        fields = {"reason": entry.reason, "source": entry.source}
+        if entry.expires_at:
+            fields["expires"] = datetime.fromtimestamp(entry.expires_at, UTC).date().isoformat()
+        self._log.suppression("suppression_add", entry.queue_id, "relay", entry.address, entry.scope, **fields)
+        stopping = asyncio.create_task(self._stop_waiting(listing), name=f"stop mail to {entry.address}")
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+
+    async def _stop_waiting(self, listing: Listing) -> None:
+        try:
+            await self._store.stop_waiting(listing.kept, actor="relay")
+        except StoreUnavailable as error:
+            # Nothing is lost: the list is asked again before every attempt.
+            self._log.database_trouble("cannot stop what waits for a suppressed address", error)
 
     def _write_again(self, work: Work, settlement: Settlement) -> None:
         """The store cannot be written now: the outcome waits in memory, and its claim stands until its lease ends."""

@@ -3,12 +3,14 @@
 `LOCALPART@sim.test` (any `+label`) behaves as its name says, in the sandbox and in
 production; in the sandbox every other address behaves as `delivered`. Pure: it writes the
 conversation that a real server would have had and gives back what the client would
-have given, so that the same table judges it. `delay` is for the caller to wait.
+have given, so that the same table judges it. `delay` is for the caller to wait, and `then` for
+`relay/simulated.py` to do: what the recipient does with the mail once it has it.
 
 RFC 2606 2: .test can never be a real domain.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from relay.address import Address
 from relay.deliver.commands import Offers, mail_command, rcpt_command
@@ -26,13 +28,25 @@ _ACCEPTED = "250 2.0.0 Ok: taken by the simulator"
 _OFFERS = Offers(size=50 * 1024 * 1024, eight_bit=True, smtputf8=True, dsn=True)
 
 
+class Act(StrEnum):
+    """What a recipient does who has accepted the mail."""
+
+    LATE_BOUNCE = "bounces after all"
+    COMPLAINT = "complains about it"
+    AUTO_REPLY = "is out of office"
+    OPENS = "opens it"
+    CLICKS = "opens it and follows its first link"
+    UNSUBSCRIBES = "unsubscribes by one click"
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedReply:
-    """What the simulated server answers at `step`, after `delay` seconds."""
+    """What the simulated server answers at `step`, after `delay` seconds, and what the recipient does after a yes."""
 
     step: Step
     reply: Reply
     delay: float = 0.0
+    then: Act | None = None
 
     def play(self, delivery: Delivery, content: bytes, conversation: Conversation) -> Sent | Failure:
         """Hold the conversation, up to the answer, and tell what it came to."""
@@ -57,8 +71,8 @@ class SimulatedReply:
         return Failure(Step.DOT, Kind.REPLY, PEER, reply=self.reply)
 
 
-def _said(step: Step, line: str, *, delay: float = 0.0) -> SimulatedReply:
-    return SimulatedReply(step, Reply.parse(int(line[:3]), line[4:]), delay)
+def _said(step: Step, line: str, *, delay: float = 0.0, then: Act | None = None) -> SimulatedReply:
+    return SimulatedReply(step, Reply.parse(int(line[:3]), line[4:]), delay, then)
 
 
 # In the order in which people are told about them.
@@ -70,6 +84,12 @@ FATES = {
     "mailboxfull": _said(Step.RCPT, "552 5.2.2 Mailbox full (simulated)"),
     "blocked": _said(Step.RCPT, "550 5.7.1 Service unavailable; client host blocked by a block list (simulated)"),
     "slow": _said(Step.DOT, _ACCEPTED, delay=SLOW),
+    "latebounce": _said(Step.DOT, _ACCEPTED, then=Act.LATE_BOUNCE),
+    "complaint": _said(Step.DOT, _ACCEPTED, then=Act.COMPLAINT),
+    "autoreply": _said(Step.DOT, _ACCEPTED, then=Act.AUTO_REPLY),
+    "opens": _said(Step.DOT, _ACCEPTED, then=Act.OPENS),
+    "clicks": _said(Step.DOT, _ACCEPTED, then=Act.CLICKS),
+    "unsubscribes": _said(Step.DOT, _ACCEPTED, then=Act.UNSUBSCRIBES),
 }
 DEFERRALS = 2  # of "deferred"
 

@@ -9,7 +9,10 @@ When each state begins, and what a crash leaves:
     spooled    commit of spooled(): the copy is made     crash: as above; the copy is made again
     deferred   commit of settle(), with its next time    crash before it: the lease lapses, tried again
     sent       commit of settle()                        crash between the server's 250 and it: a duplicate
-    hard_bounce, soft_bounce   commit of settle(), with the notice to the sender in the same commit
+    hard_bounce, soft_bounce   commit of settle(), with the notice to the sender and the entry of the
+                                                         suppression list in the same commit; of what was sent,
+                                                         commit of late_bounce(): the report comes again
+    rejected   commit of settle() or suppress()          crash in between: asked again before each attempt
     held, cancelled            commit of operate()
 
 Every write of a worker goes through one group (`group.py`): whatever waits becomes one

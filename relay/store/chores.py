@@ -160,7 +160,7 @@ class Chores(Desk):
     async def prune(self, retention: Retention) -> Pruned:
         """Let go of what is older than its retention."""
         now = self.engine.now()
-        contents = await self._prune_contents(now - retention.content)
+        contents = await self._prune_contents(now - retention.content, now - retention.dropped)
         messages = await self._prune_messages(now - retention.rows)
         transcripts = await self._prune_transcripts(now - retention.transcripts)
         refusals = await self._prune_refusals(now - retention.refused)
@@ -168,15 +168,16 @@ class Chores(Desk):
         await self._write(own=[Statement("prune_status_counts", before), Statement("prune_domain_counts", before)])
         return Pruned(contents, messages, transcripts, refusals)
 
-    async def _prune_contents(self, before: float) -> int:
-        """Contents of messages that were decided before."""
+    async def _prune_contents(self, before: float, dropped_before: float) -> int:
+        """Contents of messages that were decided before; of what was dropped, before another time."""
+        limits = {"before": before, "dropped_before": dropped_before}
         count, after = 0, ""
         while True:
-            found = await self.engine.read("old_contents", {"after": after, "before": before, "limit": STEP})
+            found = await self.engine.read("old_contents", {"after": after, "limit": STEP} | limits)
             if not found:
                 return count
             rows = [{"queue_id": row["queue_id"]} for row in found]
-            await self._write(own=[Statement("drop_contents", {"rows": to_json(rows)})])
+            await self._write(own=[Statement("prune_contents", {"rows": to_json(rows)} | limits)])
             count, after = count + len(rows), rows[-1]["queue_id"]
 
     async def _prune_messages(self, before: float) -> int:

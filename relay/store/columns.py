@@ -39,7 +39,7 @@ _EMAIL = {
     "clicks": "clicks by persons, probably",
     "auto_clicks": "clicks by machines",
     "first_click_at": "first click by a person",
-    "complained": "1: the recipient called it spam",
+    "complained": "1: marked as spam",
     "unsubscribed": "1: the recipient unsubscribed from it",
     "received_ts": "received_at in Unix seconds",
     "status_ts": "status_at in Unix seconds",
@@ -50,6 +50,7 @@ _COPY = {
     "last_click_at": "last click by a person",
     "links": "how many links of the copy lead through us",
     "copy_note": "why (a part of) the copy was left as it came",
+    "spam_source": "who marked it as spam: a complaint, a server that refused it, or repeated soft bounces",
 }
 
 _BOXES = {

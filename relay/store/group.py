@@ -149,7 +149,8 @@ def _statements(writes: list[Write]) -> list[Statement]:
     settled = merged.get("settle_deliveries", [])
     visits = merged.get("add_visits", []), merged.get("judge_visits", [])
     visited = visits[0] + visits[1]
-    changed = settled + merged.get("spool_deliveries", []) + visited
+    marked = merged.get("mark_wishes", [])
+    changed = settled + merged.get("spool_deliveries", []) + visited + marked
     moved = changed + merged.get("accept_deliveries", [])
 
     statements = []
@@ -161,6 +162,8 @@ def _statements(writes: list[Write]) -> list[Statement]:
     def count(named: str, sign: int) -> None:
         statements.append(Statement("count_statuses", {"rows": named, "sign": sign}))
         statements.append(Statement("count_domains", {"rows": named, "sign": sign}))
+        if marked:
+            statements.append(Statement("count_complaints", {"rows": names_json(marked), "sign": sign}))
         if visited:
             statements.append(Statement("count_clicks", {"rows": names_json(visited), "sign": sign}))
 
@@ -169,6 +172,8 @@ def _statements(writes: list[Write]) -> list[Statement]:
         statements.append(Statement("lock_deliveries", {"rows": before}))
         count(before, -1)
     run("settle_deliveries", settled, expect=len(settled))
+    run("mark_soft_bounces", merged.get("mark_soft_bounces", []))
+    run("mark_wishes", marked)
     run("spool_deliveries", merged.get("spool_deliveries", []))
     statements.extend(_visits(*visits))
     run("accept_messages", merged.get("accept_messages", []))

@@ -279,6 +279,11 @@ def judged_from(row: Row) -> Judged:
     return Judged(visit, row["made_by"], row["agent_class"], row["reason"])
 
 
+def spam_row(queue_id: str, number: int, at: float, source: str) -> Json:
+    """A row of `marks` that says who marked a delivery as spam, and when."""
+    return {"queue_id": queue_id, "number": number, "unsubscribed_at": None, "complained_at": at, "spam_source": source}
+
+
 _ENTRY = ("address", "scope", "reason", "source", "expires_at", "queue_id", "number", "reply", "note")
 
 

@@ -17,6 +17,7 @@ from relay.store import rows
 from relay.store.accepted import Accepted
 from relay.store.engine import Engine, Row, Statement
 from relay.store.group import Group, LateWrite, Rows, Write
+from relay.store.listing import Listing, statements
 
 PAGES_AT_ONCE = 4  # content pages in one read: a megabyte
 
@@ -27,7 +28,8 @@ class Settlement:
 
     `due_at` is the next attempt (Unix seconds) of a deferred delivery. `spooled_at` is set
     when the copy was made and `spooled` is not yet recorded. `notices` are our DSNs. `copy` says what
-    was made for this attempt; None: no copy was.
+    was made for this attempt; None: no copy was. `listing` comes to the suppression list, `spam` says who marks the
+    delivery as spam, and `about_mailbox` counts a soft bounce against the mailbox.
     """
 
     delivery: Delivery
@@ -38,6 +40,9 @@ class Settlement:
     warned: bool = False
     notices: tuple[Accepted, ...] = ()
     copy: Made | None = None
+    listing: Listing | None = None
+    spam: str = ""
+    about_mailbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,14 @@ class Settled:
 class Spool:
     """The hot path. Times are Unix seconds by the database's clock."""
 
-    def __init__(self, engine: Engine, group: Group, *, lease: float, keep_content: bool) -> None:
+    def __init__(
+        self, engine: Engine, group: Group, *, lease: float, keep_content: bool, plus_labels: bool = True
+    ) -> None:
         self.engine = engine
         self.group = group
         self.lease = lease
         self._keep_content = keep_content
+        self._plus_labels = plus_labels
 
     def _write(
         self,
@@ -166,8 +174,13 @@ class Spool:
         for notice in settlement.notices:
             for name, more in self._accept_rows(notice, False).items():
                 named[name] = named.get(name, []) + more
+        if settlement.spam:
+            named["mark_wishes"] = [rows.spam_row(queue_id, number, attempt.finished_at, settlement.spam)]
+        if settlement.about_mailbox:
+            named["mark_soft_bounces"] = [{"queue_id": queue_id, "number": number}]
         contents = [(notice.message.queue_id, notice.content) for notice in settlement.notices]
-        return self._write(named, contents)
+        listings = [settlement.listing] if settlement.listing else []
+        return self._write(named, contents, statements(listings, actor="relay", now=attempt.finished_at))
 
     @staticmethod
     def settled(written: "asyncio.Future[list[list[Row]]]") -> Settled:

@@ -53,7 +53,13 @@ def settle_down(config: Config) -> None:
 async def open_store(config: Config) -> Store:
     """Open a database that `migrate` has brought up. Raises StoreUnavailable, SchemaTooNew."""
     engine = await _open_engine(config)
-    return Store(engine, Group(engine), lease=config.delivery.lease, keep_content=config.retention.content > 0)
+    return Store(
+        engine,
+        Group(engine),
+        lease=config.delivery.lease,
+        keep_content=config.retention.content > 0,
+        plus_labels=config.suppression.plus_labels,
+    )
 
 
 async def _open_engine(config: Config) -> Engine:

@@ -1,31 +1,37 @@
 """The suppression list as kept: who must not be mailed, and what that does to mail that waits.
 
 Adding an entry also stops every waiting delivery to that address within the scope, with its counts and
-events, in the same commit; a whole domain's in steps of `STEP` deliveries, the entry in the first. A delivery that
+events, in the same commit; more than `STEP` of them in steps, the entry in the first. A delivery that
 is in somebody's hand is stopped too: what its attempt says later is late and changes nothing, unless the
 mail was really sent, which is told as sent.
 
-Which of two entries counts is said in `suppression/entry.py`. Local parts are compared as written, domains as mail
-goes there (`Address.destination`). Raises StoreUnavailable; nothing of the step is then kept.
+Which of two entries counts is said in `suppression/entry.py`. Local parts are compared as written (without their
+labels where these do not count), domains as mail goes there. Raises StoreUnavailable; nothing of the step is then kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from relay.address import Address, AddressError, parse_address
 from relay.event import Event
 from relay.store import rows
 from relay.store.credentials import Credentials
 from relay.store.engine import Statement
+from relay.store.listing import (
+    MARKS,
+    NO_DETAIL,
+    Listing,
+    list_key,
+    mail_row,
+    statements,
+    text,
+    told_row,
+    unlabelled,
+)
 from suppression.entry import Entry, merged, news
 
 STEP = 500
 RECIPIENT = "recipient"  # the actor of what recipients do themselves
-NO_DETAIL: Mapping[str, object] = {}
-
-# reason → the column of `marks` in which its time stands, and the event of the delivery
-_MARKS = {"unsubscribe": ("unsubscribed_at", "unsubscribed"), "complaint": ("complained_at", "spam")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,11 @@ class Suppressions(Credentials):
 
     async def _matching(self, asked: Sequence[tuple[str, str]]) -> list[list[Entry]]:
         """All live entries for each, in that order."""
-        keys = []
-        for at, (address, tag) in enumerate(asked):
-            mailbox = list_key(address)
-            keys.append({"n": at, "address": mailbox, "tag": tag})
-            keys.append({"n": at, "address": mailbox[mailbox.rfind("@") :], "tag": tag})
+        keys = [
+            {"n": at, "address": key, "tag": tag}
+            for at, (address, tag) in enumerate(asked)
+            for key in self._keys(address)
+        ]
         found: list[list[Entry]] = [[] for _ in asked]
         if keys:
             for row in await self.engine.read("suppressed", {"rows": rows.to_json(keys), "now": self.engine.now()}):
@@ -78,6 +84,13 @@ class Suppressions(Credentials):
             if len(some) > 1:
                 some.sort(key=lambda entry: (entry.address.startswith("@"), entry.scope != ""))
         return found
+
+    def _keys(self, address: str) -> list[str]:
+        """Under which an address may stand on the list: as it is, without its label, its domain."""
+        mailbox = list_key(address)
+        local, at, domain = mailbox.rpartition("@")
+        bare = local if self._plus_labels else unlabelled(local)
+        return [mailbox, *([f"{bare}{at}{domain}"] if bare != local else []), *([f"@{domain}"] if local else [])]
 
     async def suppress(
         self,
@@ -92,28 +105,44 @@ class Suppressions(Credentials):
         `delivery` is the one from which the recipient unsubscribed or complained: it is marked so. `detail` goes into
         the event beside what the entry says (ip, agent, …). The same once more changes nothing.
         """
-        now = self.engine.now()
         if delivery and not entry.queue_id:
             entry = replace(entry, queue_id=delivery[0], number=delivery[1])
-        entry = replace(entry, address=list_key(entry.address), reply=_text(entry.reply), note=_text(entry.note))
-        old = await self.entry(entry.address, entry.scope)
-        kept = merged(old, entry, now)
-        changes = [Statement("save_suppression", rows.entry_row(kept))] if kept != old else []
-        marked = await self._fresh_marks(entry, delivery)
-        if marked or news(old, kept, now):
-            changes.append(_told(_MARKS.get(entry.reason, ("", "suppression_add"))[1], entry, actor, now, detail))
-        waiting = await self._waiting(kept) if kept.live(now) else []
-        stopped = 0
-        while changes or marked or waiting:
-            stopped += await self._stop(kept, actor, changes, marked, waiting)
-            changes, marked = [], []
-            waiting = await self._waiting(kept) if len(waiting) == STEP else []
-        return stopped
+        (listing,) = await self.listings([entry])
+        marked = await self._fresh_marks(listing.entry, delivery)
+        if marked:
+            listing = replace(listing, told=True)
+        return await self._enforce([listing], actor=actor, detail=detail, marked=marked)
+
+    async def listings(self, entries: Iterable[Entry]) -> list[Listing]:
+        """What each of them changes, in this order. Nothing is written."""
+        now = self.engine.now()
+        coming = [
+            replace(
+                entry,
+                address=list_key(entry.address, labels=self._plus_labels),
+                reply=text(entry.reply),
+                note=text(entry.note),
+            )
+            for entry in entries
+        ]
+        named = [{"address": entry.address, "scope": entry.scope} for entry in coming]
+        found = await self.engine.read("suppressions_named", {"rows": rows.to_json(named)}) if named else []
+        there = {(row["address"], row["scope"]): rows.entry_from(row) for row in found}
+        listings = []
+        for entry in coming:
+            old = there.get((entry.address, entry.scope))
+            kept = merged(old, entry, now)
+            new = old is None or not old.live(now)
+            listings.append(Listing(entry, kept, new, kept != old, news(old, kept, now)))
+            there[entry.address, entry.scope] = kept
+        return listings
 
     async def entry(self, address: str, scope: str) -> Entry | None:
         """The entry of exactly this address (or `@domain`) and scope, expired or not."""
-        found = await self.engine.read("suppression", {"address": list_key(address), "scope": scope})
-        return rows.entry_from(found[0]) if found else None
+        keys = dict.fromkeys((list_key(address), list_key(address, labels=self._plus_labels)))
+        named = [{"address": key, "scope": scope} for key in keys]
+        found = await self.engine.read("suppressions_named", {"rows": rows.to_json(named)})
+        return min(map(rows.entry_from, found), key=lambda one: list(keys).index(one.address), default=None)
 
     async def unsuppress(
         self,
@@ -129,15 +158,29 @@ class Suppressions(Credentials):
         The event is `resubscribed` where the recipient takes back what it wished, else `suppression_remove`.
         """
         old = await self.entry(address, scope)
-        if old is None:
-            return False
-        back = actor == RECIPIENT and old.reason == "unsubscribe"
+        return old is not None and bool(await self._remove([old], actor=actor, reason=reason, detail=detail))
+
+    async def _remove(
+        self, entries: Sequence[Entry], *, actor: str, reason: str | None, detail: Mapping[str, object] = NO_DETAIL
+    ) -> int:
+        """Take these off in one commit; how many were still there."""
+        now = self.engine.now()
         told = dict(detail) | ({"because": reason} if reason else {})
-        event = _told("resubscribed" if back else "suppression_remove", old, actor, self.engine.now(), told)
-        (gone, _) = await self._write(
-            own=[Statement("remove_suppression", {"address": old.address, "scope": scope}), event]
-        )
-        return bool(gone)
+        events = []
+        for old in entries:
+            back = actor == RECIPIENT and old.reason == "unsubscribe"
+            events.append(told_row("resubscribed" if back else "suppression_remove", old, actor, now, told))
+        # Whoever takes an address off the list wants its bounces to be counted anew.
+        full = [mail_row(n, old, labels=self._plus_labels) for n, old in enumerate(entries) if old.reason == "spam"]
+        named = [{"address": old.address, "scope": old.scope} for old in entries]
+        own = [
+            Statement("remove_suppressions", {"rows": rows.to_json(named)}),
+            Statement("add_events", {"rows": rows.to_json(events)}),
+        ]
+        if full:
+            own.append(Statement("forgive_soft_bounces", {"rows": rows.to_json(full)}))
+        gone, *_ = await self._write(own=own)
+        return len(gone)
 
     async def happened(self, event: Event) -> None:
         """Leave an event that changes nothing else: what a recipient said, for example."""
@@ -145,74 +188,92 @@ class Suppressions(Credentials):
 
     async def _fresh_marks(self, entry: Entry, delivery: tuple[str, int] | None) -> list[dict[str, Any]]:
         """The mark that the delivery gets now; none where it has it, or the reason leaves none."""
-        if delivery is None or entry.reason not in _MARKS:
+        if delivery is None or entry.reason not in MARKS:
             return []
-        column, _ = _MARKS[entry.reason]
+        column, event = MARKS[entry.reason]
         name = {"queue_id": delivery[0], "number": delivery[1]}
         found = await self.engine.read("delivery_wishes", name)
-        fresh = {"unsubscribed_at": None, "complained_at": None, column: entry.since}
-        return [name | fresh] if found and found[0][column] is None else []
+        if not found or found[0][column] is not None:
+            return []
+        fresh = {
+            "unsubscribed_at": None,
+            "complained_at": None,
+            "spam_source": entry.source if event == "spam" else None,
+        }
+        return [name | fresh | {column: entry.since}]
 
-    async def _waiting(self, entry: Entry) -> list[dict[str, Any]]:
-        """At most `STEP` waiting deliveries that the entry stops."""
-        local, _, destination = entry.address.rpartition("@")
-        name = "waiting_for_address" if local else "waiting_for_domain"
-        params = {"destination": destination, "scope": entry.scope, "limit": STEP}
-        if local:
-            params |= {"address": entry.address, "local": f"{local}@"}
-        return [dict(row) for row in await self.engine.read(name, params)]
+    async def stop_waiting(self, entry: Entry, *, actor: str) -> int:
+        """Stop what waits and an entry that is on the list already forbids; how many deliveries that were."""
+        return await self._enforce([Listing(entry, entry, False, False, False)], actor=actor)
+
+    async def _enforce(
+        self,
+        listings: Sequence[Listing],
+        *,
+        actor: str,
+        detail: Mapping[str, object] = NO_DETAIL,
+        marked: Sequence[dict[str, Any]] = (),
+    ) -> int:
+        """The list, and what waits for those who are on it now, in steps; how many deliveries were stopped."""
+        now = self.engine.now()
+        changes = statements(listings, actor=actor, now=now, detail=detail)
+        live = list({(one.kept.address, one.kept.scope): one.kept for one in listings if one.kept.live(now)}.values())
+        waiting = await self._waiting(live)
+        stopped = 0
+        while changes or marked or waiting:
+            stopped += await self._stop(actor, changes, marked, waiting)
+            changes, marked = [], []
+            waiting = await self._waiting(live) if len(waiting) == STEP else []
+        return stopped
+
+    async def _waiting(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+        """At most `STEP` waiting deliveries that one of the entries stops, with what is told of them."""
+        mailboxes = [
+            mail_row(n, entry, labels=self._plus_labels)
+            for n, entry in enumerate(entries)
+            if not entry.address.startswith("@")
+        ]
+        found: dict[tuple[str, int], int] = {}  # delivery → the entry that stops it
+        if mailboxes:
+            asked = {"rows": rows.to_json(mailboxes), "limit": STEP}
+            for row in await self.engine.read("waiting_for_addresses", asked):
+                found.setdefault((row["queue_id"], row["number"]), row["n"])
+        for n, entry in enumerate(entries):
+            if entry.address.startswith("@") and len(found) < STEP:
+                asked = {"destination": entry.address[1:], "scope": entry.scope, "limit": STEP - len(found)}
+                for row in await self.engine.read("waiting_for_domain", asked):
+                    found.setdefault((row["queue_id"], row["number"]), n)
+        fates = [{"class": e.reason_class, "dsn": e.dsn, "reason": e.words} for e in entries]
+        return [
+            {"queue_id": queue_id, "number": number, **fates[n], "detail": rows.detail_text(fates[n])}
+            for (queue_id, number), n in found.items()
+        ]
 
     async def _stop(
         self,
-        entry: Entry,
         actor: str,
-        changes: list[Statement],
-        marked: list[dict[str, Any]],
-        waiting: list[dict[str, Any]],
+        changes: Sequence[Statement],
+        marked: Sequence[dict[str, Any]],
+        waiting: Sequence[dict[str, Any]],
     ) -> int:
         """One commit: the list, the delivery's mark, and what waits becomes `rejected`; how many did."""
-        now = self.engine.now()
         touched = rows.names_json([*marked, *waiting])
-        stopped = {"rows": rows.to_json(waiting), "now": now}
-        fate = {"class": entry.reason_class, "dsn": entry.dsn, "reason": entry.words}
-
-        def count(sign: int) -> list[Statement]:
-            names = ("count_statuses", "count_domains", "count_complaints")
-            return [Statement(name, {"rows": touched, "sign": sign}) for name in names]
-
-        own = [
-            Statement("tell", {"topic": "stop"}),
-            *changes,
-            Statement("lock_deliveries", {"rows": touched}),
-            *count(-1),
-            Statement("mark_wishes", {"rows": rows.to_json(marked)}),
-            Statement("reject_deliveries", stopped | fate),
-            *count(1),
-            Statement("tell_rejected", stopped | {"actor": actor, "detail": rows.detail_text(fate)}),
-        ]
-        if not self._keep_content:
-            own.append(Statement("drop_contents", {"rows": rows.to_json(waiting)}))
+        stopped = {"rows": rows.to_json(waiting), "now": self.engine.now()}
+        own = [Statement("tell", {"topic": "stop"}), *changes]
+        if marked or waiting:
+            own += [
+                Statement("lock_deliveries", {"rows": touched}),
+                *self._count(touched, -1),
+                Statement("mark_wishes", {"rows": rows.to_json(marked)}),
+                Statement("reject_deliveries", stopped),
+                *self._count(touched, 1),
+                Statement("tell_rejected", stopped | {"actor": actor}),
+            ]
         done = dict(zip([name for name, _, _ in own], await self._write(own=own), strict=True))
-        return len(done["reject_deliveries"])
+        return len(done.get("reject_deliveries", ()))
 
-
-def list_key(address: str) -> str:
-    """An address as the list has it: the local part as written, the domain as mail goes there (A-labels, small)."""
-    local, at, domain = _text(address).rpartition("@")
-    try:
-        known = parse_address(address) if local else parse_address(f"x@{domain}")
-    except AddressError:
-        return f"{local}{at}{domain.lower()}"
-    return str(Address(known.local, known.destination)) if local else f"@{known.destination}"
-
-
-def _text(given: str) -> str:
-    """What strangers said, as both engines can keep it."""
-    return given.encode("utf-8", "replace").decode()
-
-
-def _told(event: str, entry: Entry, actor: str, now: float, detail: Mapping[str, object]) -> Statement:
-    known: dict[str, object] = {"address": entry.address, "scope": entry.scope, "reason": entry.reason}
-    known |= {"source": entry.source} | ({"expires_at": entry.expires_at} if entry.expires_at else {}) | dict(detail)
-    row = rows.event_row(Event(now, event, entry.queue_id, entry.number, actor))
-    return Statement("add_events", {"rows": rows.to_json([row | {"detail": rows.detail_text(known)}])})
+    @staticmethod
+    def _count(touched: str, sign: int) -> list[Statement]:
+        """Off before a change, and on after it."""
+        names = ("count_statuses", "count_domains", "count_complaints")
+        return [Statement(name, {"rows": touched, "sign": sign}) for name in names]

@@ -13,14 +13,14 @@ It does not judge: that is `tracker/visitor.py`. Raises StoreUnavailable; nothin
 from collections.abc import Collection, Sequence
 
 from relay.store import rows
-from relay.store.suppressions import Suppressions
+from relay.store.returned import Returned
 from tracker.visit import Facts, Judged
 
 RECENT = 60.0  # seconds
 MOST = 50  # visits of a delivery that are looked at again
 
 
-class Visits(Suppressions):
+class Visits(Returned):
     """Opens and clicks."""
 
     async def known(self, names: Collection[tuple[str, int]]) -> dict[tuple[str, int], Facts]:

@@ -13,7 +13,7 @@ from typing import Any
 from relay.accept.credentials import Delays, Logins
 from relay.accept.server import Server, serve_submission
 from relay.accept.submission import Submission
-from relay.config import Config, Endpoint, LogSection
+from relay.config import Config, Endpoint, LogSection, SuppressionSection
 from relay.config import Submission as Settings
 from relay.credential import Credential, Secret, digest
 from relay.log import Log
@@ -24,6 +24,7 @@ from tests.parts.keeping import Hand, MemoryStore
 
 HOST = "relay.example.com"
 SECRET = "mt_right"
+AS_USUAL = SuppressionSection()
 PATIENCE = 20.0  # seconds until a test gives up
 
 
@@ -153,6 +154,7 @@ async def running(
     *credentials: Credential,
     certified: Certified | None = None,
     room: int = 0,
+    suppression: SuppressionSection = AS_USUAL,
     **settings: Any,
 ) -> AsyncIterator[Service]:
     """The service with these settings of `[submission]`."""
@@ -167,7 +169,7 @@ async def running(
         **settings,
     )
     log_file = directory / "mail.log"
-    config = Config(hostname=HOST, submission=own, log=LogSection(file=log_file))
+    config = Config(hostname=HOST, submission=own, suppression=suppression, log=LogSection(file=log_file))
     clock, store, hand = Clock(), MemoryStore(*credentials), Hand(room)
     store.clock = clock
     log = Log(config, clock=clock)

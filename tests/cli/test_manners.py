@@ -121,6 +121,8 @@ def test_every_example_works_as_it_stands(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text('hostname = "relay.test"\n')
     (tmp_path / "secret.txt").write_text("a-secret-of-some-length\n")
+    for name in ("old-esp.csv", "unsubscribes.txt"):
+        (tmp_path / name).write_text("ada@example.org\n")
     monkeypatch.setenv("MAILTRAIL_CONFIG", str(tmp_path / "config.toml"))
     stdin = ""
     for shown, here in (

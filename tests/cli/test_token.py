@@ -42,6 +42,19 @@ def test_a_link_says_what_is_in_it(cli: Cli, config: Config) -> None:
     assert json.loads(cli("token", "decode", f"https://t.example.com/p/{unsubscribe}", "--json").out)["link"] == 0
 
 
+@pytest.mark.parametrize(
+    ("purpose", "prefix", "kind"),
+    [(Purpose.BOUNCE, "b-", "bounce"), (Purpose.MAIL_UNSUBSCRIBE, "u-", "unsubscribe by mail")],
+)
+def test_an_address_of_ours_says_what_is_in_it(
+    cli: Cli, config: Config, purpose: Purpose, prefix: str, kind: str
+) -> None:
+    """The reverse-path of a copy, as it stands in somebody's log, in any case."""
+    for written in (f"{prefix}{link(config, purpose)}@bounce.example.com", link(config, purpose)):
+        body = json.loads(cli("token", "decode", written.upper(), "--json").out)
+        assert (body["kind"], body["queue_id"], body["number"]) == (kind, RECEIPT, 2)
+
+
 @pytest.mark.parametrize("change", ["{}x", "{:.20}", "https://t.example.com/o/{}"])
 def test_what_is_not_ours_is_told(cli: Cli, config: Config, change: str) -> None:
     """Cut off, changed, or in a place for something else: nothing is read out of it."""

@@ -170,7 +170,8 @@ def test_unsubscribe_fields_are_added_where_they_are_asked_for() -> None:
     copy = copy_of(content, making(plain_text="leave", unsubscribe_domain="b.example.com"), number=1, unsubscribe=True)
     token = KEYRING.write(Purpose.UNSUBSCRIBE, Token(MESSAGE.queue_id, 1))
     message = parsed(copy.content)
-    assert urls(message["List-Unsubscribe"]) == [f"{BASE}/u/{token}", f"mailto:u-{token}@b.example.com"]
+    by_mail = KEYRING.write(Purpose.MAIL_UNSUBSCRIBE, Token(MESSAGE.queue_id, 1))
+    assert urls(message["List-Unsubscribe"]) == [f"{BASE}/u/{token}", f"mailto:u-{by_mail}@b.example.com"]
     assert message.get_all("List-Unsubscribe-Post") == ["List-Unsubscribe=One-Click"]
     assert copy.content.startswith(HEAD)
     assert copy.content.endswith(b"\r\n\r\nHi\r\n")

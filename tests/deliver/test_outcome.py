@@ -46,7 +46,8 @@ RCPT   550 5.0.0 mailbox does not exist                              hard_bounce
 DOT    554 delivery error: dd This user doesn't have a x.test account hard_bounce bad_mailbox        5.1.1
 RCPT   550                                                           soft_bounce  unknown_permanent  5.0.0
 RCPT   554 Transaction failed                                        soft_bounce  unknown_permanent  5.0.0
-RCPT   550 5.4.1 Recipient address rejected: Access denied           soft_bounce  unknown_permanent  5.4.1
+RCPT   550 5.4.1 Recipient address rejected: Access denied           hard_bounce  bad_mailbox        5.4.1
+RCPT   550 5.4.1 Access denied                                       soft_bounce  policy             5.4.1
 RCPT   552 5.2.2 Mailbox full                                        soft_bounce  mailbox_full       5.2.2
 RCPT   552 over quota                                                soft_bounce  mailbox_full       5.2.2
 DOT    552 message too large                                         soft_bounce  too_big            5.3.4
@@ -56,7 +57,7 @@ RCPT   550 5.1.1 rejected, your IP is on our blacklist               soft_bounce
 DOT    554 5.7.1 Message refused by local policy                     soft_bounce  policy             5.7.1
 DOT    550 5.7.26 Unauthenticated email is not accepted              soft_bounce  auth_dmarc         5.7.26
 DOT    550 message looks like spam                                   soft_bounce  blocked_content    5.7.1
-DOT    554 5.6.0 malformed message                                   soft_bounce  blocked_content    5.6.0
+DOT    554 5.6.0 malformed message                                   soft_bounce  policy             5.6.0
 RCPT   550 Sender verify failed: user unknown                        soft_bounce  policy             5.7.1
 RCPT   550 5.7.1 Relaying denied                                     soft_bounce  policy             5.7.1
 MAIL   554 Transaction failed                                        soft_bounce  unknown_permanent  5.0.0

@@ -6,7 +6,7 @@ from relay.address import parse_address
 from relay.deliver.conversation import Conversation
 from relay.deliver.exchange import Sent
 from relay.deliver.outcome import judge
-from relay.deliver.simulator import FATES, answer
+from relay.deliver.simulator import FATES, Act, answer
 from tests.deliver.test_client_transaction import CONTENT, delivery
 
 FATE = """
@@ -21,6 +21,12 @@ softbounce@sim.test       1  soft_bounce  policy
 mailboxfull@sim.test      1  soft_bounce  mailbox_full
 blocked@sim.test          1  soft_bounce  blocked_ip
 slow@sim.test             1  sent         None
+latebounce@sim.test       1  sent         None
+Complaint+x@sim.test      1  sent         None
+autoreply@sim.test        1  sent         None
+opens@sim.test            1  sent         None
+clicks@sim.test           1  sent         None
+unsubscribes@sim.test     1  sent         None
 nobody@sim.test           1  hard_bounce  bad_mailbox
 """
 
@@ -52,13 +58,22 @@ def test_a_wrong_name_is_told_the_right_ones() -> None:
     assert simulated.reply.line == (
         '550 5.1.1 The simulator has no mailbox "hardbonce"; '
         "it has delivered@sim.test, deferred@sim.test, hardbounce@sim.test, softbounce@sim.test, "
-        "mailboxfull@sim.test, blocked@sim.test, slow@sim.test"
+        "mailboxfull@sim.test, blocked@sim.test, slow@sim.test, "
+        "latebounce@sim.test, complaint@sim.test, autoreply@sim.test, "
+        "opens@sim.test, clicks@sim.test, unsubscribes@sim.test"
     )
 
 
 def test_slow_asks_the_caller_to_wait() -> None:
     """Only `slow` takes time, and it is the caller who takes it."""
     assert [name for name, fate in FATES.items() if fate.delay] == ["slow"]
+
+
+def test_who_does_something_afterwards_has_accepted() -> None:
+    """Each act is one address's, and comes after a yes."""
+    acts = {name: fate.then for name, fate in FATES.items() if fate.then}
+    assert sorted(acts.values()) == sorted(Act)
+    assert all(FATES[name].reply.positive for name in acts)
 
 
 def test_the_conversation_is_a_whole_one() -> None:

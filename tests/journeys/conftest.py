@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests.journeys.internet import Internet
 from tests.journeys.office import Office, installed, office
+from tests.journeys.providers import settings
 from tests.parts.postgres import Server
 from tests.parts.reader import TRACKING
 
@@ -44,3 +45,12 @@ async def tracked(engine: str, internet: Internet, tmp_path_factory: pytest.Temp
     }
     async with office(tmp_path_factory.mktemp("tracked"), internet, settings) as tracked:
         yield tracked
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def back(engine: str, internet: Internet, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    """One to which mail comes back, and which keeps contents; every story has domains of its own."""
+    async with office(
+        tmp_path_factory.mktemp("back"), internet, settings(internet, retention={"content": "1d"})
+    ) as back:
+        yield back

@@ -132,9 +132,13 @@ class Office:
 
     async def cli(self, *words: str, stdin: bytes = b"") -> str:
         """Run `mailtrail …`; what it said."""
-        code, out, err = await command(*words, "--config", str(self.directory / "config.toml"), stdin=stdin)
+        code, out, err = await self.run(*words, stdin=stdin)
         assert code == 0, err
         return out
+
+    async def run(self, *words: str, stdin: bytes = b"") -> tuple[int, str, str]:
+        """Run `mailtrail …`, however it ends: exit code, output, errors."""
+        return await command(*words, "--config", str(self.directory / "config.toml"), stdin=stdin)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from relay.delivery import Delivery
 from relay.event import Refusal
 from relay.store.accepted import Accepted
 from relay.store.errors import StoreUnavailable
+from suppression.entry import Entry
 
 
 class MemoryStore:
@@ -20,6 +21,7 @@ class MemoryStore:
         self.accepted: list[Accepted] = []
         self.claimed: list[bool] = []
         self.refusals: list[Refusal] = []
+        self.listed: list[Entry] = []
         self.full = False
         self.trouble: Exception | None = None
         self.gate = asyncio.Event()
@@ -57,6 +59,14 @@ class MemoryStore:
 
     def refuse_later(self, refusal: Refusal) -> None:
         self.refusals.append(refusal)
+
+    async def suppressed(self, asked: Sequence[tuple[str, str]]) -> list[Entry | None]:
+        if self.full:
+            raise StoreUnavailable("no space left")
+        return [
+            next((entry for entry in self.listed if entry.address == address and entry.scope in ("", tag)), None)
+            for address, tag in asked
+        ]
 
 
 class Hand:

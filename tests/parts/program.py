@@ -122,6 +122,11 @@ class Relay(Program):
         return self._listener_called("submission_tls")
 
     @property
+    def inbound(self) -> tuple[str, int]:
+        """Host and port of the first listener for what comes back."""
+        return self._listener_called("inbound")
+
+    @property
     def tracking(self) -> tuple[str, int]:
         """Host and port of the first listener of the public web."""
         return self._listener_called("tracking")

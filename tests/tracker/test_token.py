@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracker.token import MAX_TARGET, Keyring, Purpose, Token
+from tracker.token import MAX_CASELESS, MAX_TARGET, Keyring, Purpose, Token
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 KEYRING = Keyring({3: NEW, 2: OLD})
@@ -40,6 +40,33 @@ def test_an_open_and_an_unsubscribe_say_their_delivery(queue_id: str, number: in
     readers = {other: KEYRING.read(other, text) for other in Purpose}
     assert readers.pop(purpose) == Token(queue_id, number)
     assert set(readers.values()) == {None}
+
+
+@given(QUEUE_IDS, NUMBERS, st.sampled_from([Purpose.BOUNCE, Purpose.MAIL_UNSUBSCRIBE]), st.data())
+def test_what_stands_in_an_address_survives_any_change_of_case(
+    queue_id: str, number: int, purpose: Purpose, data: st.DataObject
+) -> None:
+    """It has 48 characters at most, is read in any case, and is good for its own purpose only."""
+    text = KEYRING.write(purpose, Token(queue_id, number))
+    assert len(text) <= MAX_CASELESS
+    assert text.isalnum()
+    changed = "".join(data.draw(st.sampled_from([char.lower(), char.upper()])) for char in text)
+    readers = {other: KEYRING.read(other, changed) for other in Purpose}
+    assert readers.pop(purpose) == Token(queue_id, number)
+    assert set(readers.values()) == {None}
+
+
+@given(QUEUE_IDS, NUMBERS, st.data())
+def test_what_stands_in_an_address_with_any_character_changed_is_forged(
+    queue_id: str, number: int, data: st.DataObject
+) -> None:
+    """Every character counts, but for its case."""
+    text = KEYRING.write(Purpose.BOUNCE, Token(queue_id, number))
+    at = data.draw(st.integers(0, len(text) - 1))
+    char = data.draw(st.characters())
+    for other in (text[:at] + char + text[at + 1 :], text[:at], text + char, text[:at] + char + text[at:]):
+        same = other.isascii() and other.lower() == text
+        assert KEYRING.read(Purpose.BOUNCE, other) == (Token(queue_id, number) if same else None)
 
 
 @given(CLICKS, st.data())

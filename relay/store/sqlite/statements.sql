@@ -257,16 +257,27 @@ SELECT r.value->>'n' AS n, s.*
 -- name: suppression
 SELECT * FROM suppression_list WHERE address = :address AND scope = :scope;
 
--- name: save_suppression
+-- name: suppressions_named
+SELECT s.*
+  FROM json_each(:rows) AS r
+  JOIN suppression_list AS s ON s.address = r.value->>'address' AND s.scope = r.value->>'scope';
+
+-- name: save_suppressions
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 INSERT INTO suppression_list (address, scope, reason, source, added_at, expires_at, queue_id, number, reply, note)
-VALUES (:address, :scope, :reason, :source, :added_at, :expires_at, :queue_id, :number, :reply, :note)
+SELECT value->>'address', value->>'scope', value->>'reason', value->>'source', value->>'added_at', value->>'expires_at',
+       value->>'queue_id', value->>'number', value->>'reply', value->>'note'
+  FROM r
+ WHERE true
     ON CONFLICT (address, scope) DO UPDATE
    SET reason = excluded.reason, source = excluded.source, added_at = excluded.added_at,
        expires_at = excluded.expires_at, queue_id = excluded.queue_id, number = excluded.number,
        reply = excluded.reply, note = excluded.note;
 
--- name: remove_suppression
-DELETE FROM suppression_list WHERE address = :address AND scope = :scope RETURNING address;
+-- name: remove_suppressions
+DELETE FROM suppression_list
+ WHERE (address, scope) IN (SELECT value->>'address', value->>'scope' FROM json_each(:rows))
+RETURNING address, scope;
 
 -- name: delivery_wishes
 SELECT k.unsubscribed_at, k.complained_at
@@ -275,29 +286,40 @@ SELECT k.unsubscribed_at, k.complained_at
  WHERE d.queue_id = :queue_id AND d.number = :number;
 
 -- name: mark_wishes
-INSERT INTO marks (queue_id, number, unsubscribed_at, complained_at)
-SELECT d.queue_id, d.number, value->>'unsubscribed_at', value->>'complained_at'
+INSERT INTO marks (queue_id, number, unsubscribed_at, complained_at, spam_source)
+SELECT d.queue_id, d.number, value->>'unsubscribed_at', value->>'complained_at', value->>'spam_source'
   FROM json_each(:rows) AS r
   JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
  WHERE true
     ON CONFLICT (queue_id, number) DO UPDATE
    SET unsubscribed_at = coalesce(unsubscribed_at, excluded.unsubscribed_at),
-       complained_at   = coalesce(complained_at, excluded.complained_at);
+       complained_at   = coalesce(complained_at, excluded.complained_at),
+       spam_source     = coalesce(spam_source, excluded.spam_source);
 
--- name: waiting_for_address
--- As the list has it, or with capital letters somewhere; the local part must be the same, and so must where mail goes.
-SELECT d.queue_id, d.number
-  FROM (SELECT queue_id, number FROM deliveries WHERE recipient = :address
-         UNION
-        SELECT queue_id, number FROM deliveries
-         WHERE lower(recipient) = lower(:address) AND recipient <> lower(recipient)) AS alike
+-- name: waiting_for_addresses
+-- Spelled as the list has it, or with capital letters somewhere, or with a label where labels do not count
+-- (labelled to behind; NULL: they do). The local part must be the same, and so must where mail goes.
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows)),
+     alike (value, queue_id, number) AS (
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient = r.value->>'address'
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON lower(d.recipient) = r.value->>'small' AND d.recipient <> lower(d.recipient)
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient >= r.value->>'labelled' AND d.recipient < r.value->>'behind'
+)
+SELECT value->>'n' AS n, d.queue_id, d.number
+  FROM alike
   JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
   JOIN messages AS m ON m.queue_id = d.queue_id
- WHERE substr(d.recipient, 1, length(:local)) = :local
-   AND d.destination = :destination
-   AND d.status IN ('creating', 'spooled', 'deferred', 'held')
+ WHERE d.status IN ('creating', 'spooled', 'deferred', 'held')
+   AND (substr(d.recipient, 1, length(value->>'local')) = value->>'local'
+        OR (d.recipient >= value->>'labelled' AND d.recipient < value->>'behind'))
+   AND d.destination = value->>'destination'
    AND m.origin = 'application'
-   AND (:scope = '' OR m.tag = :scope)
+   AND value->>'scope' IN ('', m.tag)
  LIMIT :limit;
 
 -- name: waiting_for_domain
@@ -313,8 +335,8 @@ SELECT d.queue_id, d.number
 -- name: reject_deliveries
 -- What is in somebody's hand too: see settle_deliveries.
 UPDATE deliveries
-   SET status = 'rejected', status_at = :now, due_at = NULL, reason_class = :class, smtp_code = NULL, dsn = :dsn,
-       reason = :reason
+   SET status = 'rejected', status_at = :now, due_at = NULL, reason_class = value->>'class', smtp_code = NULL,
+       dsn = value->>'dsn', reason = value->>'reason'
   FROM json_each(:rows)
  WHERE deliveries.queue_id = value->>'queue_id'
    AND deliveries.number   = value->>'number'
@@ -324,10 +346,170 @@ RETURNING deliveries.queue_id, deliveries.number;
 -- name: tell_rejected
 -- Only of those that were: one that was sent meanwhile was not.
 INSERT INTO happenings (at, event, queue_id, number, actor, detail)
-SELECT :now, 'rejected', d.queue_id, d.number, :actor, :detail
+SELECT :now, 'rejected', d.queue_id, d.number, :actor, value->>'detail'
   FROM json_each(:rows) AS r
   JOIN deliveries AS d ON d.queue_id = r.value->>'queue_id' AND d.number = r.value->>'number'
  WHERE d.status = 'rejected' AND d.status_at = :now;
+
+-- name: dropped_for_address
+-- What this entry has stopped since, and whether it can still be sent.
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows)),
+     alike (value, queue_id, number) AS (
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient = r.value->>'address'
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON lower(d.recipient) = r.value->>'small' AND d.recipient <> lower(d.recipient)
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient >= r.value->>'labelled' AND d.recipient < r.value->>'behind'
+)
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
+       EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = d.queue_id) AS kept
+  FROM alike
+  JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.status = 'rejected'
+   AND (substr(d.recipient, 1, length(value->>'local')) = value->>'local'
+        OR (d.recipient >= value->>'labelled' AND d.recipient < value->>'behind'))
+   AND d.destination = value->>'destination'
+   AND d.reason_class = :class
+   AND d.status_at >= :since
+   AND value->>'scope' IN ('', m.tag)
+   AND (d.queue_id, d.number) > (:after_id, :after_number)
+ ORDER BY d.queue_id, d.number
+ LIMIT :limit;
+
+-- name: dropped_for_domain
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
+       EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = d.queue_id) AS kept
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.status = 'rejected'
+   AND d.destination = :destination
+   AND d.reason_class = :class
+   AND d.status_at >= :since
+   AND :scope IN ('', m.tag)
+   AND (d.queue_id, d.number) > (:after_id, :after_number)
+ ORDER BY d.queue_id, d.number
+ LIMIT :limit;
+
+-- name: release_dropped
+-- What is still in hand from before it was rejected comes due when its lease is over.
+UPDATE deliveries
+   SET status = 'deferred', status_at = :now, reason_class = NULL, dsn = NULL, reason = :reason,
+       due_at = CASE WHEN in_hand THEN :now + :lease ELSE :now END
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status   = 'rejected'
+   AND EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = deliveries.queue_id)
+RETURNING deliveries.queue_id, deliveries.number;
+
+-- name: mark_soft_bounces
+-- They say something about the mailbox: so many in a row put it on the list.
+UPDATE deliveries
+   SET about_mailbox = 1
+  FROM json_each(:rows)
+ WHERE deliveries.queue_id = value->>'queue_id'
+   AND deliveries.number   = value->>'number'
+   AND deliveries.status   = 'soft_bounce';
+
+-- name: soft_bounces
+-- The days (UTC) on which mail to this address came to such an end since any of it was delivered;
+-- one delivery is left out: what was sent and comes back now is no success.
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows)),
+     alike (value, queue_id, number) AS (
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient = r.value->>'address'
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON lower(d.recipient) = r.value->>'small' AND d.recipient <> lower(d.recipient)
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient >= r.value->>'labelled' AND d.recipient < r.value->>'behind'
+), mail AS (
+    SELECT d.status, d.status_at, d.about_mailbox
+      FROM alike
+      JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
+     WHERE d.status IN ('sent', 'soft_bounce')
+       AND NOT (d.queue_id = :queue_id AND d.number = :number)
+   AND (substr(d.recipient, 1, length(value->>'local')) = value->>'local'
+        OR (d.recipient >= value->>'labelled' AND d.recipient < value->>'behind'))
+   AND d.destination = value->>'destination'
+)
+SELECT DISTINCT CAST(status_at / 86400 AS INTEGER) AS day
+  FROM mail
+ WHERE about_mailbox
+   AND status = 'soft_bounce'
+   AND status_at > (SELECT coalesce(max(status_at), 0) FROM mail WHERE status = 'sent');
+
+-- name: forgive_soft_bounces
+-- Whoever takes an address off the list wants it to be counted anew.
+WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows)),
+     alike (value, queue_id, number) AS (
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient = r.value->>'address'
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON lower(d.recipient) = r.value->>'small' AND d.recipient <> lower(d.recipient)
+     UNION
+    SELECT r.value, d.queue_id, d.number
+      FROM r CROSS JOIN deliveries AS d ON d.recipient >= r.value->>'labelled' AND d.recipient < r.value->>'behind'
+)
+UPDATE deliveries
+   SET about_mailbox = 0
+  FROM alike
+ WHERE deliveries.queue_id = alike.queue_id
+   AND deliveries.number   = alike.number
+   AND deliveries.about_mailbox;
+
+-- name: late_bounce
+UPDATE deliveries
+   SET status = :status, status_at = :now, delivered_at = NULL, reason_class = :class, smtp_code = :code, dsn = :dsn,
+       reason = :reason, about_mailbox = :about_mailbox
+ WHERE queue_id = :queue_id AND number = :number AND status = 'sent'
+RETURNING queue_id, number;
+
+-- name: tell_late_bounce
+-- Only if it was this report that made it one.
+INSERT INTO happenings (at, event, queue_id, number, actor, detail)
+SELECT status_at, status, queue_id, number, 'relay', :detail
+  FROM deliveries
+ WHERE queue_id = :queue_id AND number = :number AND status = :status AND status_at = :now;
+
+-- name: sent_delivery
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
+       coalesce(m.tag, '') AS tag, m.origin, m.received_at
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.queue_id = :queue_id AND d.number = :number;
+
+-- name: find_sent
+-- By its Message-ID or our own name for it; others do not keep an address's case.
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
+       coalesce(m.tag, '') AS tag, m.origin, m.received_at
+  FROM (SELECT queue_id, number FROM deliveries WHERE recipient = :address
+         UNION
+        SELECT queue_id, number FROM deliveries WHERE recipient = :small
+         UNION
+        SELECT queue_id, number FROM deliveries WHERE lower(recipient) = :small AND recipient <> lower(recipient)) AS alike
+  JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.status IN ('sent', 'hard_bounce', 'soft_bounce')
+   AND (m.message_id = :message_id OR m.queue_id = :queue_id)
+ ORDER BY d.status = 'sent' DESC, d.queue_id DESC
+ LIMIT 1;
+
+-- name: sent_of_message
+-- Where a report hides the address: who had the message, if it was one alone.
+SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
+       coalesce(m.tag, '') AS tag, m.origin, m.received_at
+  FROM deliveries AS d
+  JOIN messages AS m ON m.queue_id = d.queue_id
+ WHERE d.queue_id = :queue_id
+ ORDER BY d.number
+ LIMIT 2;
 
 -- name: signing_domains
 SELECT domain FROM domains ORDER BY domain;
@@ -382,11 +564,12 @@ SELECT DISTINCT r.value->>'queue_id' AS queue_id
                       AND d.status IN ('creating', 'spooled', 'deferred', 'held'));
 
 -- name: drop_contents
+-- With the last delivery. What the suppression list has stopped may be sent after all: it goes with prune_contents.
 DELETE FROM contents
  WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows))
    AND NOT EXISTS (SELECT 1 FROM deliveries AS d
                     WHERE d.queue_id = contents.queue_id
-                      AND d.status IN ('creating', 'spooled', 'deferred', 'held'));
+                      AND d.status IN ('creating', 'spooled', 'deferred', 'held', 'rejected'));
 
 -- name: add_refusals
 INSERT INTO refusals (ref, at, client_ip, credential, stage, smtp_code, dsn, rule, text, mail_from, rcpt_to)
@@ -713,9 +896,18 @@ SELECT DISTINCT c.queue_id
  WHERE c.queue_id > :after
    AND NOT EXISTS (SELECT 1 FROM deliveries AS d
                     WHERE d.queue_id = c.queue_id
-                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before))
+                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before
+                           OR (d.status = 'rejected' AND d.status_at >= :dropped_before)))
  ORDER BY c.queue_id
  LIMIT :limit;
+
+-- name: prune_contents
+DELETE FROM contents
+ WHERE queue_id IN (SELECT value->>'queue_id' FROM json_each(:rows))
+   AND NOT EXISTS (SELECT 1 FROM deliveries AS d
+                    WHERE d.queue_id = contents.queue_id
+                      AND (d.status IN ('creating', 'spooled', 'deferred', 'held') OR d.status_at >= :before
+                           OR (d.status = 'rejected' AND d.status_at >= :dropped_before)));
 
 -- name: prune_transcripts
 UPDATE tries

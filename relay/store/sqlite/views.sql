@@ -21,7 +21,7 @@ SELECT
        m.origin, d.number, d.held_reason, d.in_hand,
        strftime('%Y-%m-%dT%H:%M:%fZ', max(coalesce(k.last_open_at, k.last_click_at), coalesce(k.last_click_at, k.last_open_at)), 'unixepoch') AS last_open_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', k.last_click_at, 'unixepoch') AS last_click_at,
-       d.links, nullif(d.copy_note, '') AS copy_note
+       d.links, nullif(d.copy_note, '') AS copy_note, k.spam_source
   FROM deliveries AS d
   JOIN messages AS m ON m.queue_id = d.queue_id
   LEFT JOIN marks AS k ON k.queue_id = d.queue_id AND k.number = d.number;
@@ -31,7 +31,7 @@ SELECT queue_id, recipient_id, recipient, recipient_type, recipient_domain, stat
        received_at, status_at, delivered_at, next_attempt_at, attempts, mx_host, mx_ip, sender, sender_domain,
        envelope_from, subject, message_id, tag, credential, client_ip, size, trackable, opened, opens, auto_opens,
        first_open_at, clicked, clicks, auto_clicks, first_click_at, complained, unsubscribed, received_ts, status_ts,
-       last_open_at, last_click_at, links, copy_note
+       last_open_at, last_click_at, links, copy_note, spam_source
   FROM delivery_status
  WHERE origin = 'application';
 

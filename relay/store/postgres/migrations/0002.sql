@@ -15,6 +15,7 @@ ALTER TABLE credentials ADD COLUMN unsubscribe  smallint;
 ALTER TABLE deliveries ADD COLUMN trackable smallint NOT NULL DEFAULT 0;  -- 1: the last copy made carries our pixel
 ALTER TABLE deliveries ADD COLUMN links     integer NOT NULL DEFAULT 0;  -- so many of its links lead through us
 ALTER TABLE deliveries ADD COLUMN copy_note text NOT NULL DEFAULT '';    -- why (a part of) it was left as it came
+ALTER TABLE deliveries ADD COLUMN about_mailbox smallint NOT NULL DEFAULT 0;  -- 1: a soft bounce that counts against the mailbox
 
 -- An address stops at once what waits for it, however the application spelled its domain: most spell it small.
 CREATE INDEX deliveries_spelled ON deliveries (lower(recipient)) WHERE recipient <> lower(recipient);
@@ -50,7 +51,8 @@ CREATE TABLE marks (                    -- what lies over a delivery's status, o
     first_click_at  double precision,               -- by a person
     last_click_at   double precision,
     unsubscribed_at double precision,
-    complained_at   double precision,
+    complained_at   double precision,               -- marked as spam
+    spam_source     text,               -- by whom
     PRIMARY KEY (queue_id, number)
 );
 
@@ -67,6 +69,8 @@ CREATE TABLE suppression_list (         -- who must not be mailed; shown by the 
     note       text NOT NULL,
     PRIMARY KEY (address, scope)
 );
+
+CREATE INDEX suppression_list_by_time ON suppression_list (added_at, address, scope);
 
 CREATE TABLE domains (                  -- domains whose mail we sign with keys of our own making
     domain   text COLLATE "C" PRIMARY KEY,
