@@ -21,7 +21,7 @@ from typing import Protocol
 
 from relay import return_path
 from relay.accept import headers
-from relay.accept.letter import Letter, forwarded
+from relay.accept.letter import Letter, TooEarly, forwarded
 from relay.address import Address, parse_address
 from relay.config import Config
 from relay.deliver import returned
@@ -41,10 +41,6 @@ from tracker.token import Keyring, Purpose
 LARGE = 64 * 1024  # octets of a letter that is read in a thread
 MOST_TOKENS = 20  # in the header of an enclosed message that are tried
 _IN_URL = re.compile(r"/u/([A-Za-z0-9_-]{30,60})(?![A-Za-z0-9_-])")
-
-
-class TooEarly(Exception):
-    """The delivery that it is about is not settled yet."""
 
 
 class Log(Protocol):

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from relay.accept import headers
-from relay.accept.letter import Letter, forwarded
+from relay.accept.letter import Letter, TooEarly, forwarded
 from relay.accept.trace import Client
 from relay.address import Address
 from relay.compose.dsn import Kind, should_notify
 from relay.config import Config, Inbound, SuppressionSection
 from relay.delivery import Status, Verdict
-from relay.feedback import Feedback, TooEarly
+from relay.feedback import Feedback
 from relay.queue_id import QueueIds
 from relay.return_path import ReturnPaths, bounce_local, read, unsubscribe_local
 from relay.store import Accepted, Store

@@ -22,7 +22,7 @@ from aiosmtpd.smtp import syntax
 from relay import return_path
 from relay.accept import commands, headers, texts
 from relay.accept.gate import Gate, SessionLog
-from relay.accept.letter import Letter
+from relay.accept.letter import Letter, TooEarly
 from relay.accept.refusals import Store
 from relay.accept.server import Server
 from relay.accept.submission import Log as MessageLog
@@ -31,7 +31,6 @@ from relay.accept.transaction import Transaction
 from relay.address import Address
 from relay.certificate import Certificate
 from relay.config import Config, Endpoint
-from relay.feedback import TooEarly
 from relay.queue_id import QueueIds
 from relay.return_path import Own
 from tracker.token import Keyring

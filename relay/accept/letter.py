@@ -15,6 +15,10 @@ from relay.envelope import Message, Origin, Role
 from relay.store.accepted import Accepted
 
 
+class TooEarly(Exception):
+    """The delivery that a letter is about is not settled yet: let it come again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """One message as it came in. `queue_id` is its name in the log; `content` has CRLF line ends."""

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from relay.accept.inbound import Inbound, serve_inbound
-from relay.accept.letter import Letter
+from relay.accept.letter import Letter, TooEarly
 from relay.accept.server import Server
 from relay.address import Address
 from relay.config import Config, Endpoint, LogSection
 from relay.config import Inbound as Settings
-from relay.feedback import TooEarly
 from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.return_path import Own, Use, bounce_local, unsubscribe_local
