@@ -153,17 +153,11 @@ class InboundSession(Transaction):
 
     @syntax("MAIL FROM:<address> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8]")
     async def smtp_MAIL(self, arg: str) -> None:
-        if not self.client.helo:
-            self.say(texts.HELLO_FIRST)
-            return
-        if self._mail:
-            self.say(texts.NESTED_MAIL)
+        if not self.mail_in_turn():
             return
         mail = commands.parse_mail(arg, extended=self.client.extended)
-        if mail.size > self.most():
-            self.refuse(self.too_big(mail.size), "MAIL", mail_from=mail.reverse_path)
-        elif not self.gate.budget.has(max(mail.size, 1)):
-            self.refuse(Refused(texts.NO_MEMORY), "MAIL", mail_from=mail.reverse_path)
+        if refused := self.no_room(mail.size):
+            self.refuse(refused, "MAIL", mail_from=mail.reverse_path)
         else:
             self._mail = mail
             self.say(texts.SENDER_OK)

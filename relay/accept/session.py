@@ -75,11 +75,7 @@ class SubmissionSession(Transaction):
 
     @syntax("MAIL FROM:<address> [SIZE=octets] [BODY=8BITMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=xtext]")
     async def smtp_MAIL(self, arg: str) -> None:
-        if not self.client.helo:
-            self.say(texts.HELLO_FIRST)
-            return
-        if self._mail:
-            self.say(texts.NESTED_MAIL)
+        if not self.mail_in_turn():
             return
         mail = commands.parse_mail(arg, extended=self.client.extended)
         refused = await self._may_mail(mail)
@@ -94,11 +90,8 @@ class SubmissionSession(Transaction):
         if not self.client.credential and not self.client.trusted:
             self._denied = (mail.reverse_path,)
             return Refused(texts.LOGIN_REQUIRED)
-        # What is too big for ever must not be told to come again.
-        if mail.size > self.most():
-            return self.too_big(mail.size)
-        if not self.gate.budget.has(max(mail.size, 1)):
-            return Refused(texts.NO_MEMORY)
+        if refused := self.no_room(mail.size):
+            return refused
         credential = self.client.credential
         if credential and self.loop.time() > self._good_until:
             now = await self._logins.still_good(credential, self.client.ip)

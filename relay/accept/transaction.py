@@ -66,6 +66,25 @@ class Transaction(SmallVerbs):
         """Take the message: how to name it to the client, or why not. Raises `StoreUnavailable`."""
         raise NotImplementedError
 
+    # --- what MAIL asks first --------------------------------------------------------------------------------
+
+    def mail_in_turn(self) -> bool:
+        """RFC 5321 4.1.4: MAIL comes after EHLO, and once in a transaction; the client is told if not."""
+        if not self.client.helo:
+            self.say(texts.HELLO_FIRST)
+        elif self._mail:
+            self.say(texts.NESTED_MAIL)
+        else:
+            return True
+        return False
+
+    def no_room(self, size: int) -> Refused | None:
+        """Why a message that announces `size` octets (0: none said) is not taken. None: there is room."""
+        # What is too big for ever must not be told to come again.
+        if size > self.most():
+            return self.too_big(size)
+        return None if self.gate.budget.has(max(size, 1)) else Refused(texts.NO_MEMORY)
+
     # --- greeting --------------------------------------------------------------------------------------------
 
     @syntax("EHLO hostname")
