@@ -6,13 +6,11 @@ everybody's. A database that cannot be used now is a warning, and the chores wai
 """
 
 import asyncio
-import os
-import secrets
 import time
-from contextlib import suppress
 from dataclasses import asdict
 
 from relay.config import Config
+from relay.lease import Lease
 from relay.log import Log
 from relay.log_actions import log_actions
 from relay.store import Pruned, Store, StoreUnavailable
@@ -36,7 +34,7 @@ async def do_chores(config: Config, store: Store, log: Log) -> None:
             except StoreUnavailable as error:
                 log.database_trouble("chores wait", error)
     finally:
-        await chores.leave()
+        await chores.lease.give_back()
 
 
 class _Chores:
@@ -44,9 +42,7 @@ class _Chores:
         self._retention = config.retention
         self._store = store
         self._log = log
-        # Two machines may have the same name and the same pids: containers often do.
-        self._holder = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._ours = False
+        self.lease = Lease(store, "chores", LEASE)
         self._next_lease = 0.0  # monotonic seconds, like the others
         self._next_sum = self._next_prune = time.monotonic() + SUM_UP
 
@@ -55,8 +51,8 @@ class _Chores:
         await self._store.tidy()
         if now >= self._next_lease:
             self._next_lease = now + RENEW
-            self._ours = await self._store.take_lease("chores", self._holder, LEASE)
-        if not self._ours:
+            await self.lease.take()
+        if not self.lease.ours:
             return
         while await self._tell_actions():
             pass
@@ -79,9 +75,3 @@ class _Chores:
                 self._log.error("what an operator did cannot be told", error)
             await self._store.action_logged(actions[-1].last)
         return sum(action.deliveries for action in actions) == ACTIONS
-
-    async def leave(self) -> None:
-        """Let another worker take the lease at once."""
-        if self._ours:
-            with suppress(StoreUnavailable):
-                await self._store.take_lease("chores", self._holder, 0.0)

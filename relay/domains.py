@@ -10,20 +10,18 @@ A DNS that does not answer means: not seen yet. A store that is away is a warnin
 """
 
 import asyncio
-import os
-import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 
+from relay.config import DAY, HOUR, MINUTE
 from relay.deliver.dns import Resolver
 from relay.key_record import wrong
+from relay.lease import Lease
 from relay.log import Log
 from relay.signing_key import SigningKey, State
 from relay.store import Store, StoreUnavailable
 
 LOOK = 10.0  # seconds between two looks for keys that wait
 LEASE = 60.0  # seconds; longer than a DNS question may take
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
 def pause(age: float) -> float:
@@ -40,8 +38,7 @@ class Rotation:
         self._store = store
         self._resolver = resolver
         self._log = log
-        self._holder = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._ours = False  # the lease, when it was last asked for
+        self._lease = Lease(store, "domains", LEASE)
         self._next: dict[str, float] = {}  # name of a record → when to ask for it again, by the store's clock
 
     async def keep(self) -> None:
@@ -54,13 +51,7 @@ class Rotation:
                     self._log.database_trouble("the rotation of signing keys waits", error)
                 await asyncio.sleep(LOOK)
         finally:
-            await self.leave()
-
-    async def leave(self) -> None:
-        """Let another worker take the lease at once."""
-        if self._ours:
-            with suppress(StoreUnavailable):
-                await self._store.take_lease("domains", self._holder, 0.0)
+            await self._lease.give_back()
 
     async def look(self, now: float) -> None:
         """Ask for what is due, and switch to the keys whose records are there. `now`: Unix seconds."""
@@ -68,10 +59,7 @@ class Rotation:
         waiting = [key for key in keys if key.state is State.WAITING]
         self._next = {key.record_name: self._next.get(key.record_name, 0.0) for key in waiting}
         due = [key for key in waiting if self._next[key.record_name] <= now]
-        if not due:
-            return
-        self._ours = await self._store.take_lease("domains", self._holder, LEASE)
-        if not self._ours:
+        if not due or not await self._lease.take():
             return
         answers = await asyncio.gather(*[self._resolver.txt(key.record_name) for key in due])
         for key, answer in zip(due, answers, strict=True):

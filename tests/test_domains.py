@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import Config, Dns
+from relay.config import DAY, HOUR, MINUTE, Config, Dns
 from relay.deliver.dns import Resolver
-from relay.domains import DAY, HOUR, MINUTE, Rotation, pause
+from relay.domains import Rotation, pause
 from relay.key_record import record
 from relay.private_key import pem
 from relay.signing_key import Algorithm, SigningKey, State

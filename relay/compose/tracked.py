@@ -15,13 +15,12 @@ from relay.compose.alternative import PGP, give_twin
 from relay.compose.draft import Draft
 from relay.compose.parts import Part, Walked, walk
 from relay.compose.transfer import LONGEST_LINE, decoded, splice
-from relay.config import Tracking
+from relay.config import MIB, Tracking
 from relay.return_path import unsubscribe_local
 from tracker.rewrite import Policy, rewrite
 from tracker.token import Keyring, Purpose, Token
 from tracker.unsubscribe import urls
 
-MIB = 1024 * 1024
 MAX_HTML = 2 * MIB  # octets, decoded, over all parts
 MAX_TEXTS = 10 * MIB  # octets as they are encoded, plain text included
 MAX_NOTE = 300  # characters

@@ -13,13 +13,11 @@ The same holds for an attempt and for a report that comes back later. Which clas
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from relay.config import SuppressionSection
+from relay.config import DAY, SuppressionSection
 from relay.delivery import BOUNCED, Status, Verdict
 from suppression import rules
 from suppression.entry import Entry, Reason
 from suppression.replies import Judgement
-
-DAY = 86400.0  # seconds
 
 Days = Callable[[str], Awaitable[set[int]]]  # address → the days (UTC) of its soft bounces in a row
 

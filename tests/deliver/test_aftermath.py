@@ -2,8 +2,8 @@
 
 import pytest
 
-from relay.config import SuppressionSection
-from relay.deliver.aftermath import DAY, Aftermath, End, aftermath
+from relay.config import DAY, SuppressionSection
+from relay.deliver.aftermath import Aftermath, End, aftermath
 from relay.delivery import Status, Verdict
 from relay.reply import Reply
 from suppression.entry import Entry
