@@ -64,7 +64,7 @@ class Engine(Protocol):
         """Call `heard(topic)` soon after somebody else told of it (statement `tell`), if the database has a channel.
 
         Topics: "work" (something is to be tried now), "stop" (something is not to be tried any more),
-        "credentials" (one of them has changed), "signing" (so has a key), "workers" (one comes or goes), and
+        "credentials" (one of them has changed), "workers" (one comes or goes), and
         "" when some may have been missed. It only saves waiting: whoever listens looks by itself now and then as well.
         """
 

@@ -2,7 +2,7 @@
 
 A private half is kept before its row and goes after it: a crash between the two leaves a secret that
 nobody uses, never a key that cannot sign. It does not make keys, and does not look at the DNS.
-Every change leaves an event, and tells those who listen (topic "signing"). Raises StoreUnavailable.
+Every change leaves an event; workers look for changes by themselves. Raises StoreUnavailable.
 """
 
 from relay.event import Event
@@ -65,9 +65,8 @@ class Signing(Visits):
         """The change, what it means for the domain, and its event; did it change anything?"""
         now = self.engine.now()
         event = Event(now, f"signing_key_{verb}", "", None, actor, {"domain": domain, "selector": selector})
-        _, changed, *_ = await self._write(
+        changed, *_ = await self._write(
             own=[
-                Statement("tell", {"topic": "signing"}),
                 change,
                 Statement("keep_domain", {"domain": domain, "now": now}),
                 Statement("drop_domain", {"domain": domain}),
