@@ -90,4 +90,4 @@ class Engine(Protocol):
         """The engine's own housekeeping, called now and then."""
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, for good: whoever asks afterwards gets StoreUnavailable."""

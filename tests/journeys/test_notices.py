@@ -98,7 +98,8 @@ async def test_a_notice_brings_back_what_was_asked_for(here: Office, internet: I
     """RET=FULL: the whole message; RET=HDRS: its header alone."""
     async with internet.mx("returns.test", rcpt=UNKNOWN):
         for ret, sender in (("FULL", "full@sender.test"), ("HDRS", "head@sender.test")):
-            await here.send("bob@returns.test", sender=sender, options=[f"RET={ret}"], body="what I had to say\r\n")
+            to = f"{ret.lower()}@returns.test"  # an address that bounced is not tried again
+            await here.send(to, sender=sender, options=[f"RET={ret}"], body="what I had to say\r\n")
         full, head = str(await here.notice("full@sender.test")), str(await here.notice("head@sender.test"))
     assert "Subject: Your receipt" in full and "what I had to say" in full
     assert "Subject: Your receipt" in head and "what I had to say" not in head

@@ -5,6 +5,7 @@ import fcntl
 import multiprocessing
 import os
 import sqlite3
+import threading
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -144,5 +145,28 @@ async def test_a_database_that_is_deleted_under_us_takes_nothing_more_until_it_i
         await store.accept(accepted(), claimed=False)
         assert await store.content(kept.message.queue_id) == kept.content
         assert await rows(store, "SELECT count(*) AS n FROM email_status") == [{"n": 2}]
+    finally:
+        await store.close()
+
+
+def _threads_of_connections() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "connection_worker" in thread.name]
+
+
+async def test_all_who_come_back_at_once_after_trouble_share_one_connection(config: Config) -> None:
+    """Trouble closes the connections; of two opened again one would be lost, and keep the process from ending."""
+    store = await open_store(config)
+    try:
+        first = _threads_of_connections()
+        aside = config.data_dir.with_name("aside")
+        config.data_dir.rename(aside)
+        with pytest.raises(StoreUnavailable):
+            await store.accept(accepted(), claimed=False)
+        for thread in first:
+            thread.join(5)
+        aside.rename(config.data_dir)
+        kept = accepted()
+        await asyncio.gather(store.accept(kept, claimed=False), *(store.content("0123456789ab") for _ in range(5)))
+        assert len(_threads_of_connections()) == len(first)
     finally:
         await store.close()

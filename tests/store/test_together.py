@@ -14,7 +14,7 @@ from relay.config import Config
 from relay.credential import Rate
 from relay.delivery import Delivery
 from relay.filters import Filter
-from relay.store import Store, open_store
+from relay.store import Store, StoreUnavailable, open_store
 from relay.store.chores import ALIVE, Peer
 from tests.parts.mail import BUSY, SENT, accepted
 from tests.store.spooling import claim_all, claimed, rows, settle
@@ -36,6 +36,16 @@ async def test_two_that_claim_at_once_never_get_the_same_delivery(store: Store, 
     assert len(hands) == 300
     assert len({(d.message.queue_id, d.number) for d in hands}) == 300
     assert {d.attempt for d in hands} == {1}
+
+
+async def test_a_store_that_is_closed_stays_closed(config: Config) -> None:
+    """Whoever asks it still is told so; it does not come back by itself."""
+    closed = await open_store(config)
+    await closed.close()
+    with pytest.raises(StoreUnavailable):
+        await closed.claim({"x.test": 1})
+    with pytest.raises(StoreUnavailable):
+        await closed.content("0123456789ab")
 
 
 async def test_no_work_is_forgotten_however_accepting_and_claiming_interleave(store: Store, other: Store) -> None:

@@ -110,6 +110,8 @@ class SqliteEngine:
         self._opened: tuple[int, int] | None = None  # the file that the connections have
         self._writer: aiosqlite.Connection | None = None
         self._reader: aiosqlite.Connection | None = None
+        self._connecting = asyncio.Lock()  # two who find no connection must not open two, and lose one
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path) -> "SqliteEngine":
@@ -117,14 +119,26 @@ class SqliteEngine:
         engine = cls(path)
         try:
             if engine._lock is not None:
-                engine._writer = await engine._connect()
-            engine._reader = await engine._connect()
-        except StoreUnavailable:
+                await engine._writing()
+            await engine._reading()
+        except BaseException:
             await engine.close()
             raise
         return engine
 
+    async def _writing(self) -> aiosqlite.Connection:
+        async with self._connecting:
+            self._writer = self._writer or await self._connect()
+            return self._writer
+
+    async def _reading(self) -> aiosqlite.Connection:
+        async with self._connecting:
+            self._reader = self._reader or await self._connect()
+            return self._reader
+
     async def _connect(self) -> aiosqlite.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self._path} is closed")
         connection = aiosqlite.Connection(lambda: open_connection(self._path, read_only=self._lock is None), 64)
         self._opened = _identity(self._path)
         try:
@@ -154,10 +168,9 @@ class SqliteEngine:
         lock = self._lock
         if lock is None:
             raise StoreUnavailable(f"cannot write {self._path}: this user may only read it")
-        if self._writer is None:
-            self._writer = await self._connect()
+        writer = self._writer or await self._writing()
         try:
-            return await _in_thread(self._writer, lambda db: self._transaction(db, lock, run))
+            return await _in_thread(writer, lambda db: self._transaction(db, lock, run))
         except _MISTAKES:
             raise
         except _UNAVAILABLE as error:
@@ -199,8 +212,7 @@ class SqliteEngine:
         self, sql: str, params: Mapping[str, Any], seconds: float | None = None
     ) -> tuple[list[str], list[Row]]:
         """SQL text on the reading connection, which refuses to write."""
-        if self._reader is None:
-            self._reader = await self._connect()
+        reader = self._reader or await self._reading()
         deadline = None if seconds is None else time.monotonic() + seconds
 
         def run(db: sqlite3.Connection) -> tuple[list[str], list[Row]]:
@@ -210,7 +222,7 @@ class SqliteEngine:
             return [column[0] for column in found.description or ()], cast(list[Row], found.fetchall())
 
         try:
-            return await _in_thread(self._reader, run)
+            return await _in_thread(reader, run)
         except _BAD_WORDS as error:
             raise BadQuery(str(error)) from error
         except _MISTAKES:
@@ -275,8 +287,10 @@ class SqliteEngine:
                 db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     async def close(self) -> None:
-        """Close both connections."""
-        await self._disconnect()
+        """Close both connections, for good."""
+        self._closed = True
+        async with self._connecting:
+            await self._disconnect()
         if self._lock is not None:
             self._lock.close()
 
@@ -297,7 +311,9 @@ def _lock_for(path: Path) -> WriteLock | None:
 
 
 async def _in_thread(connection: aiosqlite.Connection, run: Callable[[sqlite3.Connection], T]) -> T:
-    # aiosqlite's own methods are one hop each; this is the hop they all go through. A caller that is cancelled
-    # must not leave a transaction half seen: the thread finishes what it began.
-    work = asyncio.ensure_future(connection._execute(lambda: run(connection._conn)))  # type: ignore[no-untyped-call]
-    return cast(T, await asyncio.shield(work))
+    # aiosqlite's own methods are one hop each; this is the hop they all go through, into its queue at once: whoever
+    # closes the connection comes behind us. A caller that is cancelled must not leave a transaction half seen: the
+    # thread finishes what it began.
+    done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    connection._tx.put_nowait((done, lambda: run(connection._conn)))
+    return await asyncio.shield(done)
