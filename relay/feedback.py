@@ -3,11 +3,14 @@
 It asks `suppression` what a report says and means, the store which delivery it is about, and has what follows kept. It
 takes no connections (`accept/inbound.py` does) and answers nobody.
 
+What a server tells of a delivery goes on to the message's sender as a notice of ours, as far as he asked
+(`late_notice.py`).
+
 Rules. The address says whose report it is, never the text: whoever writes to us can harm no address but the one whose
 token he holds. A report without a token (a feedback loop's) is believed if it names a message of ours that was sent to
 the address it names. Only `sent` can bounce late; the same report once more changes nothing. What is
 delayed, delivered or passed on is an event and no more; so is an automatic answer. Ordinary mail is forwarded with
-the null reverse-path, or dropped: nothing that comes in here makes a notice, so nothing goes in circles.
+the null reverse-path, or dropped; nobody is told about a notice: nothing goes in circles.
 Standards: RFC 3464, RFC 5965, RFC 3834, RFC 2369 3.2, RFC 5321 4.5.5.
 Fails with `StoreUnavailable`, and with `TooEarly` for a bounce that overtook the 250 of its own delivery: 4yz, and the
 sender comes again.
@@ -19,17 +22,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from relay import return_path
+from relay import late_notice, return_path
 from relay.accept import headers
 from relay.accept.letter import Letter, TooEarly, forwarded
 from relay.address import Address, parse_address
 from relay.config import Config
 from relay.deliver import returned
 from relay.deliver.aftermath import End, aftermath
+from relay.delivery import Verdict
 from relay.event import Event
 from relay.queue_id import QueueIds
 from relay.return_path import Own, Use
-from relay.store import Store
+from relay.store import Accepted, Store
 from relay.store.returned import Late, Sent
 from relay.store.suppressions import RECIPIENT
 from suppression.entry import Entry
@@ -139,8 +143,7 @@ class Feedback:
             if known is None:
                 self._tell(letter, recipient, "bounce", own, f"about no delivery of ours: {one.diagnostic}")
             elif one.action != "failed":
-                await self._happened(known, f"reported_{one.action}", report, one)
-                self._tell(letter, recipient, "bounce", known, f"{one.action}: {one.diagnostic}")
+                await self._progress(letter, recipient, known, report, one)
             else:
                 await self._late(letter, recipient, known, report, one)
         if not told:
@@ -150,6 +153,7 @@ class Feedback:
         settings, name = self._config.suppression, (known.queue_id, known.number)
         verdict, judged = returned.verdict(one, inactive=settings.inactive, ours=(self._config.hostname,))
         end = End(*name, known.recipient, self._store.engine.now(), verdict, judged, "dsn")
+        notices = await self._notices(name, "failed", verdict)
         after = await aftermath(end, settings, partial(self._store.soft_bounce_days, apart_from=name))
         became = await self._store.late_bounce(
             *name,
@@ -158,6 +162,7 @@ class Feedback:
             spam=after.spam,
             about_mailbox=after.about_mailbox,
             detail=_said(report, one) | {"rule": judged.rule},
+            notices=notices,
         )
         if became is Late.TOO_EARLY:
             raise TooEarly
@@ -165,6 +170,7 @@ class Feedback:
             self._tell(letter, recipient, verdict.status.value, known, f"nothing changes: {became.value}")
             return
         self._tell(letter, recipient, verdict.status.value, known, verdict.reason)
+        self._told_on(notices)
         if entry := after.entry:
             fields = {"reason": entry.reason, "source": entry.source}
             self._log.suppression("suppression_add", known.queue_id, "relay", entry.address, entry.scope, **fields)
@@ -179,9 +185,22 @@ class Feedback:
             )
         self._tell(letter, recipient, "auto-reply", known or own, "")
 
-    async def _happened(self, known: Sent, event: str, report: Report, one: Recipient) -> None:
-        now = self._store.engine.now()
-        await self._store.happened(Event(now, event, known.queue_id, known.number, detail=_said(report, one)))
+    async def _progress(self, letter: Letter, recipient: Address, known: Sent, report: Report, one: Recipient) -> None:
+        """How far it is: an event, and the first time a notice for who asked for it."""
+        name, event = (known.queue_id, known.number), f"reported_{one.action}"
+        notices: tuple[Accepted, ...] = ()
+        if not await self._store.has_happened(event, *name):
+            notices = await self._notices(name, one.action, late_notice.progress(one))
+        await self._store.happened(Event(self._store.engine.now(), event, *name, detail=_said(report, one)), notices)
+        self._tell(letter, recipient, "bounce", known, f"{one.action}: {one.diagnostic}")
+        self._told_on(notices)
+
+    async def _notices(self, name: tuple[str, int], action: str, verdict: Verdict) -> tuple[Accepted, ...]:
+        return await late_notice.notices(self._store, self._queue_ids, self._config.hostname, name, action, verdict)
+
+    def _told_on(self, notices: tuple[Accepted, ...]) -> None:
+        for notice in notices:
+            self._log.queued(notice.message.queue_id, None, notice.message.size, 1)
 
     # --- whose it is -----------------------------------------------------------------------------------------
 

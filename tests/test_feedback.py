@@ -1,6 +1,7 @@
 """What comes back: a report changes the delivery whose token it comes to, or which it can name, and nobody else's."""
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from relay.address import Address
 from relay.compose.dsn import Kind, should_notify
 from relay.config import Config, Inbound, SuppressionSection
 from relay.delivery import Status, Verdict
+from relay.envelope import Notify
 from relay.feedback import Feedback
 from relay.queue_id import QueueIds
 from relay.return_path import ReturnPaths, bounce_local, read, unsubscribe_local
@@ -143,9 +145,11 @@ class Desk:
         feedback = Feedback(self.store, self.config, lambda: KEYRING, self.written.log, self.queue_ids)
         await feedback.take(letter, Address(local, DOMAIN), own)
 
-    async def sent(self, recipient: str = BOB, **changes: Any) -> Accepted:
+    async def sent(self, recipient: str = BOB, *, notify: str = "", **changes: Any) -> Accepted:
         """A message that a server took."""
         mail = accepted([recipient], **changes)
+        wanted = frozenset(Notify(word) for word in notify.split(",") if word)
+        mail = replace(mail, deliveries=tuple(replace(one, notify=wanted) for one in mail.deliveries))
         await self.store.accept(mail, claimed=True)
         await settle(self.store, claimed(mail), SENT)
         return mail
@@ -163,6 +167,15 @@ class Desk:
             row["event"] for row in await rows(self.store, f"SELECT event FROM events WHERE {named} ORDER BY event_id")
         ]
         return found[found.index("sent") + 1 :]
+
+    async def notices(self) -> list[tuple[str, str]]:
+        """What the relay wrote to senders: to whom, and the content."""
+        found = await rows(
+            self.store,
+            "SELECT d.queue_id, d.recipient FROM deliveries AS d JOIN messages AS m ON m.queue_id = d.queue_id"
+            " WHERE m.origin = 'notice' ORDER BY d.queue_id",
+        )
+        return [(row["recipient"], (await self.store.content(row["queue_id"]) or b"").decode()) for row in found]
 
     async def listed(self) -> dict[str, str]:
         """The suppression list: address → reason."""
@@ -260,6 +273,54 @@ async def test_a_server_that_tells_how_far_it_is_changes_nothing(desk: Desk, act
     assert (await desk.status(mail))["status"] == "sent"
     assert await desk.events(mail) == [f"reported_{action}"]
     assert await desk.listed() == {}
+
+
+# --- what the sender hears of it ----------------------------------------------------------------------------------
+
+
+async def test_a_late_bounce_is_told_to_the_sender_once(desk: Desk) -> None:
+    """As if the attempt itself had failed, with the report's own words; the report once more tells nobody again."""
+    mail = await desk.sent()
+    for _ in range(2):
+        await desk.take(dsn(), bounce_of(mail))
+    ((to, content),) = await desk.notices()
+    assert to == "ada@sender.test"
+    assert "Action: failed" in content and "Status: 5.1.1" in content and BOB in content
+    assert "reports now" in content and "No such user here" in content
+    assert f"In-Reply-To: {mail.message.message_id}" in content
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"),
+    [
+        ("", []),
+        ("NEVER", []),
+        ("FAILURE", []),
+        ("SUCCESS", ["delivered", "relayed", "expanded"]),
+        ("DELAY", ["delayed"]),
+        ("SUCCESS,DELAY", ["delayed", "delivered", "relayed", "expanded"]),
+    ],
+)
+async def test_how_far_it_is_is_told_to_who_asked_for_it(desk: Desk, notify: str, told: list[str]) -> None:
+    """RFC 3461 4.1: success and delay by NOTIFY alone; each once, though the server repeats itself."""
+    mail = await desk.sent(notify=notify)
+    for action in ("delayed", "delayed", "delivered", "relayed", "expanded", "expanded"):
+        status, said = ("4.4.1", "450 4.4.1 still trying") if action == "delayed" else ("2.0.0", "250 2.0.0 taken")
+        await desk.take(dsn(action=action, status=status, said=said), bounce_of(mail))
+    actions = [re.findall(r"^Action: (\w+)", content, re.MULTILINE) for _, content in await desk.notices()]
+    assert actions == [[action] for action in told]
+
+
+async def test_nobody_is_told_who_wanted_to_hear_nothing(desk: Desk) -> None:
+    """NOTIFY=NEVER, and the null reverse-path (RFC 3464 2)."""
+    silent, nobody = await desk.sent(notify="NEVER"), await desk.sent("ann@x.test", reverse_path=None)
+    for mail in (silent, nobody):
+        await desk.take(dsn(), bounce_of(mail))
+        assert (await desk.status(mail))["status"] == "hard_bounce"
+    assert await desk.notices() == []
+
+
+# --- whose it is --------------------------------------------------------------------------------------------------
 
 
 async def test_a_bounce_without_a_token_needs_the_message_and_its_recipient(desk: Desk) -> None:

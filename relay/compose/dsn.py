@@ -40,7 +40,7 @@ def should_notify(kind: Kind, delivery: Delivery) -> bool:
     """Is a notice of this kind due to the sender of `delivery`?
 
     FAILURE when it has bounced, DELAY when it has waited for `delivery.delay_warning`, SUCCESS when it
-    was delivered by ourselves, RELAYED when it was sent to a server that does not announce DSN.
+    was delivered, RELAYED when it was sent to a server that does not announce DSN, EXPANDED when it went to a list.
     """
     message = delivery.message
     # RFC 3464 2: no notice is ever sent about a notice, or to the null reverse-path.
@@ -53,7 +53,7 @@ def should_notify(kind: Kind, delivery: Delivery) -> bool:
         case Kind.DELAY:
             return not delivery.warned and (not delivery.notify or Notify.DELAY in delivery.notify)
         # RFC 3461 5.2.2: "relayed" answers a request for success that the next server cannot keep.
-        case Kind.SUCCESS | Kind.RELAYED:
+        case Kind.SUCCESS | Kind.RELAYED | Kind.EXPANDED:
             return Notify.SUCCESS in delivery.notify
 
 
@@ -70,6 +70,8 @@ def notice(
     will_retry_until: float | None = None,
 ) -> tuple[Message, Delivery, bytes]:
     """The notice as a message with its one delivery and its content, ready to be accepted.
+
+    Without an `attempt` it is another server that tells it, of a message that it took before.
 
     `queue_id` is the new message's; `original` is the content that was sent (empty if it is gone);
     `now` and `will_retry_until` (DELAY only) are Unix seconds. ValueError where there is no one to tell.
@@ -140,6 +142,7 @@ _SUBJECT = {
     Kind.DELAY: "Delayed: your message to",
     Kind.SUCCESS: "Delivered: your message to",
     Kind.RELAYED: "Passed on: your message to",
+    Kind.EXPANDED: "Delivered: your message to",
 }
 
 

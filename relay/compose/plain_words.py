@@ -24,6 +24,7 @@ class Kind(StrEnum):
     DELAY = "delayed"
     SUCCESS = "delivered"
     RELAYED = "relayed"
+    EXPANDED = "expanded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,17 @@ def human_part(
     will_retry_until: float | None,
     returned: str | None,
 ) -> str:
-    """The text, lines ended by CRLF. `returned` says what of the message follows: "whole text", "header" or None."""
+    """The text, lines ended by CRLF. Without an `attempt` it is another server that tells it.
+
+    `returned` says what of the message follows: "whole text", "header" or None.
+    """
     message = delivery.message
     explanation = explain(verdict.reason_class, final=kind is Kind.FAILURE)
     blocks = [f"This is the mail relay at {hostname}.", *_opening(kind, delivery), *_quote(verdict, attempt)]
     if kind in (Kind.FAILURE, Kind.DELAY):
         blocks.append(f"Why: {explanation.why}")
-    blocks.append(f"What we do now: {_next(kind, now - message.received_at, will_retry_until)}")
+    age = None if attempt is None else now - message.received_at
+    blocks.append(f"What we do now: {_next(kind, age, will_retry_until)}")
     if kind in (Kind.FAILURE, Kind.DELAY):
         blocks.append(f"What you can do: {explanation.advice}")
     text = "\n\n".join(_wrapped(block) for block in blocks)
@@ -130,29 +135,35 @@ def _opening(kind: Kind, delivery: Delivery) -> tuple[str, str]:
         Kind.DELAY: "This is only a warning: you need not send your message again. It has not been delivered yet to",
         Kind.SUCCESS: "As you asked, we tell you that your message was delivered to",
         Kind.RELAYED: "As you asked, we tell you that your message was passed on to the mail server of",
+        Kind.EXPANDED: "As you asked, we tell you that your message went to everybody behind the address",
     }[kind]
     return sentence, f"    {delivery.recipient}"
 
 
 def _quote(verdict: Verdict, attempt: Attempt | None) -> tuple[str, str]:
+    if attempt is None:
+        return "What happened: a mail server had taken it, and reports now", f"    {verdict.reason}"
     if verdict.reply is None:
         return "What happened: no mail server answered us about it.", f"    {verdict.reason}"
     server = "the mail server"
-    if attempt is not None and attempt.mx_host:
+    if attempt.mx_host:
         server += f" {attempt.mx_host}" + (f" [{attempt.mx_ip}]" if attempt.mx_ip else "")
-    step = f" to {attempt.in_reply_to}" if attempt is not None and attempt.in_reply_to else ""
+    step = f" to {attempt.in_reply_to}" if attempt.in_reply_to else ""
     return f"What happened: {server} answered{step}", f"    {verdict.reply.line}"
 
 
-def _next(kind: Kind, age: float, will_retry_until: float | None) -> str:
+def _next(kind: Kind, age: float | None, will_retry_until: float | None) -> str:
+    """`age`: for how many seconds it has been with us; None: it is with another server."""
+    if age is None and kind in (Kind.FAILURE, Kind.DELAY):
+        return "nothing more. It is no longer with us."
     match kind:
         case Kind.FAILURE:
-            return f"nothing more. It was with us for {span(max(age, 0))}, and it will not be tried again."
+            return f"nothing more. It was with us for {span(max(age or 0, 0))}, and it will not be tried again."
         case Kind.DELAY if will_retry_until is not None:
             return f"we keep trying until {date(will_retry_until)}. If it fails for good, we tell you."
         case Kind.DELAY:
             return "we keep trying. If it fails for good, we tell you."
-        case Kind.SUCCESS:
+        case Kind.SUCCESS | Kind.EXPANDED:
             return "nothing more. Whether it is read, nobody can promise."
         case Kind.RELAYED:
             return "nothing more. That server sends no confirmations, so this may be the last you hear of it."

@@ -1,17 +1,18 @@
 """What comes back to deliveries that were sent: which one it is, late bounces, and bounces in a row.
 
 A late bounce turns `sent` into `hard_bounce` or `soft_bounce`, with its event, the counts, a mark and perhaps an entry
-of the suppression list, in one commit. A report that comes twice changes nothing the second time. Whether a report
-is to be believed, and what it means, is `relay/feedback.py`'s affair. Raises StoreUnavailable.
+of the suppression list and a notice, in one commit. A report that comes twice changes nothing the second time. Whether
+a report is to be believed, and what it means, is `relay/feedback.py`'s affair. Raises StoreUnavailable.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from relay.delivery import BOUNCED, Status, Verdict
+from relay.delivery import BOUNCED, Delivery, Status, Verdict
 from relay.store import rows
+from relay.store.accepted import Accepted
 from relay.store.engine import Row, Statement
 from relay.store.entries import Entries
 from relay.store.listing import NO_DETAIL, list_key, mail_row, statements
@@ -57,6 +58,17 @@ class Returned(Entries):
         """The delivery of that name; None: it is not kept, or never was."""
         return _one(await self.engine.read("sent_delivery", {"queue_id": queue_id, "number": number}))
 
+    async def whole_delivery(self, queue_id: str, number: int) -> Delivery | None:
+        """The same with its message, as attempts have it in hand; nobody claims it by that."""
+        found = await self.engine.read("whole_delivery", {"queue_id": queue_id, "number": number})
+        messages = await self._messages({queue_id}) if found else {}
+        return rows.delivery_from(found[0], messages[queue_id]) if queue_id in messages else None
+
+    async def has_happened(self, event: str, queue_id: str, number: int) -> bool:
+        """Is there such an event of the delivery?"""
+        asked = {"event": event, "queue_id": queue_id, "number": number}
+        return bool(await self.engine.read("has_happened", asked))
+
     async def find_sent(self, *, recipient: str, message_id: str = "", queue_id: str = "") -> Sent | None:
         """The delivery to `recipient` of the message with that Message-ID, or that queue id; the newest one.
 
@@ -88,11 +100,13 @@ class Returned(Entries):
         spam: str = "",
         about_mailbox: bool = False,
         detail: Mapping[str, object] = NO_DETAIL,
+        notices: Sequence[Accepted] = (),
     ) -> Late:
         """A report says that what was sent has bounced after all; `verdict` is a hard or a soft bounce.
 
         `entry` comes to the list, `spam` says who marks the delivery as spam, `about_mailbox` counts it against the
-        mailbox; `detail` goes into the event. What already waits for a listed address is stopped in the next commits.
+        mailbox; `detail` goes into the event; `notices` are accepted with it. What already waits for a listed address
+        is stopped in the next commits.
         """
         assert verdict.status in BOUNCED
         known = await self.delivery(queue_id, number)
@@ -106,7 +120,8 @@ class Returned(Entries):
             *_bounce(queue_id, number, verdict, now, about_mailbox, spam, detail),
             *statements(listings, actor="relay", now=now),
         ]
-        done = dict(zip([name for name, _, _ in own], await self._write(own=own), strict=True))
+        written = await self._write(*self._with_notices({}, notices), own)
+        done = dict(zip([name for name, _, _ in own], written, strict=True))
         for listing in listings:
             await self.stop_waiting(listing.kept, actor="relay")
         return Late.DONE if done["late_bounce"] else Late.ALREADY

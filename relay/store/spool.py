@@ -171,16 +171,22 @@ class Spool:
             named["add_work"] = [{"destination": delivery.destination, "next_at": due_at}]
         elif not self._keep_content:
             named["drop_contents"] = [{"queue_id": queue_id}]
-        for notice in settlement.notices:
-            for name, more in self._accept_rows(notice, False).items():
-                named[name] = named.get(name, []) + more
         if settlement.spam:
             named["mark_wishes"] = [rows.spam_row(queue_id, number, attempt.finished_at, settlement.spam)]
         if settlement.about_mailbox:
             named["mark_soft_bounces"] = [{"queue_id": queue_id, "number": number}]
-        contents = [(notice.message.queue_id, notice.content) for notice in settlement.notices]
         listings = [settlement.listing] if settlement.listing else []
-        return self._write(named, contents, statements(listings, actor="relay", now=attempt.finished_at))
+        own = statements(listings, actor="relay", now=attempt.finished_at)
+        return self._write(*self._with_notices(named, settlement.notices), own)
+
+    def _with_notices(
+        self, named: dict[str, Rows], notices: Sequence[Accepted]
+    ) -> tuple[dict[str, Rows], list[tuple[str, bytes]]]:
+        """The rows and the contents of a write that accepts `notices` with what it is about."""
+        for notice in notices:
+            for name, more in self._accept_rows(notice, False).items():
+                named[name] = named.get(name, []) + more
+        return named, [(notice.message.queue_id, notice.content) for notice in notices]
 
     @staticmethod
     def settled(written: "asyncio.Future[list[list[Row]]]") -> Settled:

@@ -15,6 +15,7 @@ from typing import Any
 
 from relay.event import Event
 from relay.store import rows
+from relay.store.accepted import Accepted
 from relay.store.credentials import Credentials
 from relay.store.engine import Statement
 from relay.store.listing import (
@@ -182,9 +183,9 @@ class Suppressions(Credentials):
         gone, *_ = await self._write(own=own)
         return len(gone)
 
-    async def happened(self, event: Event) -> None:
-        """Leave an event that changes nothing else: what a recipient said, for example."""
-        await self._write({"add_events": [rows.event_row(event)]})
+    async def happened(self, event: Event, notices: Sequence[Accepted] = ()) -> None:
+        """Leave an event that changes nothing else: what a recipient said, for example; with `notices` that tell it."""
+        await self._write(*self._with_notices({"add_events": [rows.event_row(event)]}, notices))
 
     async def _fresh_marks(self, entry: Entry, delivery: tuple[str, int] | None) -> list[dict[str, Any]]:
         """The mark that the delivery gets now; none where it has it, or the reason leaves none."""

@@ -36,8 +36,8 @@ def test_there_is_no_notice_about_a_notice(kind: Kind) -> None:
         ({Notify.NEVER}, set()),
         ({Notify.FAILURE}, {Kind.FAILURE}),
         ({Notify.DELAY}, {Kind.DELAY}),
-        ({Notify.SUCCESS}, {Kind.SUCCESS, Kind.RELAYED}),
-        ({Notify.SUCCESS, Notify.FAILURE}, {Kind.SUCCESS, Kind.RELAYED, Kind.FAILURE}),
+        ({Notify.SUCCESS}, {Kind.SUCCESS, Kind.RELAYED, Kind.EXPANDED}),
+        ({Notify.SUCCESS, Notify.FAILURE}, {Kind.SUCCESS, Kind.RELAYED, Kind.EXPANDED, Kind.FAILURE}),
     ],
 )
 def test_the_sender_is_told_what_notify_asked_for(notify: set[Notify], told: set[Kind]) -> None:
@@ -108,8 +108,15 @@ def test_a_failure_says_what_to_whom_why_and_what_now() -> None:
 
 def test_where_no_server_answered_it_says_what_happened() -> None:
     """Without a reply the reason stands in its place, and nobody is quoted."""
-    words = words_of(make(verdict=UNREACHABLE, attempt=None)[2])
+    words = words_of(make(verdict=UNREACHABLE)[2])
     assert "no mail server answered us about it. gave up after 5 days: connection refused" in words
+
+
+def test_what_another_server_reports_is_told_as_its_own_words() -> None:
+    """Without an attempt of ours: it had taken the message, and it is no longer with us."""
+    words = words_of(make(attempt=None)[2])
+    assert f"a mail server had taken it, and reports now {REFUSED.reason}" in words
+    assert "What we do now: nothing more. It is no longer with us." in words
 
 
 def test_a_delay_is_a_warning() -> None:

@@ -89,6 +89,24 @@ async def test_a_late_bounce_finds_its_delivery(back: Office, internet: Internet
         await back.dropped(await back.send(bob), to=bob)
 
 
+async def test_the_sender_hears_what_comes_back_late(back: Office, internet: Internet) -> None:
+    """Its reverse-path is not the one we send with: what servers report there goes on to it, as far as it asked."""
+    bob, ann = "bob@later.test", "ann@later.test"
+    async with internet.mx("later.test") as mx:
+        sender, wanted = f"{back.directory.name}@sender.test", ["NOTIFY=SUCCESS,FAILURE"]
+        queue_id = await back.send(bob, ann, sender=sender, rcpt_options=wanted, headers={"Message-ID": "<9@hears>"})
+        for one in (bob, ann):
+            await back.outcome(queue_id, "sent", to=one)
+        paths = {mail.recipients[0]: mail.mail_from for mail in mx.messages}
+        await bring(back, report(bob, "550 5.1.1 This account was closed"), paths[bob])
+        failed = str(await back.notice(sender))
+        await bring(back, report(ann, "250 2.1.5 In the mailbox", action="delivered"), paths[ann])
+        delivered = str(await back.notice(sender, count=2))
+    assert "Action: failed" in failed and bob in failed and "This account was closed" in failed
+    assert "Action: delivered" in delivered and ann in delivered
+    assert "In-Reply-To: <9@hears>" in failed and f"X-Mailtrail-Queue-Id: {queue_id}" in delivered
+
+
 async def test_three_full_mailboxes_in_a_row_are_enough(back: Office, internet: Internet) -> None:
     """On different days, with no success between: the third is marked as spam, and suppressed for a while."""
     bob = "bob@full.test"

@@ -508,6 +508,14 @@ SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.
   JOIN messages AS m ON m.queue_id = d.queue_id
  WHERE d.queue_id = :queue_id AND d.number = :number;
 
+-- name: whole_delivery
+SELECT queue_id, number, recipient, role, destination, notify, orcpt, status, attempts, warned
+  FROM deliveries
+ WHERE queue_id = :queue_id AND number = :number;
+
+-- name: has_happened
+SELECT event_id FROM happenings WHERE queue_id = :queue_id AND number = :number AND event = :event LIMIT 1;
+
 -- name: find_sent
 -- By its Message-ID or our own name for it; others do not keep an address's case.
 SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
