@@ -195,7 +195,7 @@ def _marks(row: Row) -> str:
     if row["status"] == "sent":
         said[0] = said[0] or ("not opened yet" if row["trackable"] else "")
         said[1] = said[1] or (f"{wording.count(row['links'], 'link')}, none followed" if row["links"] else "")
-    said += ["unsubscribed" if row["unsubscribed"] else "", "called it spam" if row["complained"] else ""]
+    said += ["unsubscribed" if row["unsubscribed"] else "", f"spam: {row['spam_source']}" if row["complained"] else ""]
     return ", ".join(part for part in said if part)
 
 

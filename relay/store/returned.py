@@ -16,6 +16,7 @@ from relay.store.accepted import Accepted
 from relay.store.engine import Row, Statement
 from relay.store.entries import Entries
 from relay.store.listing import NO_DETAIL, list_key, mail_row, statements
+from relay.store.spool import marked_as_spam
 from suppression.entry import Entry
 
 
@@ -120,7 +121,8 @@ class Returned(Entries):
             *_bounce(queue_id, number, verdict, now, about_mailbox, spam, detail),
             *statements(listings, actor="relay", now=now),
         ]
-        written = await self._write(*self._with_notices({}, notices), own)
+        told = [rows.event_row(marked_as_spam(queue_id, number, now, spam))] if spam else []
+        written = await self._write(*self._with_notices({"add_events": told}, notices), own)
         done = dict(zip([name for name, _, _ in own], written, strict=True))
         for listing in listings:
             await self.stop_waiting(listing.kept, actor="relay")

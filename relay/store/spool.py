@@ -156,6 +156,8 @@ class Spool:
         events = [Event(attempt.finished_at, verdict.status, queue_id, number, detail=_detail(settlement))]
         if settlement.spooled_at is not None:
             events.insert(0, Event(settlement.spooled_at, Status.SPOOLED, queue_id, number))
+        if settlement.spam:
+            events.append(marked_as_spam(queue_id, number, attempt.finished_at, settlement.spam))
         due_at = settlement.due_at
         named: dict[str, Rows] = {
             "settle_deliveries": [
@@ -237,6 +239,11 @@ class Spool:
     def refusal_write(self, refusal: Refusal) -> "asyncio.Future[list[list[Row]]]":
         """Queue what we said no to; the future ends when it is kept."""
         return self._write({"add_refusals": [rows.refusal_row(refusal)]})
+
+
+def marked_as_spam(queue_id: str, number: int, at: float, source: str) -> Event:
+    """The event of the mark that no recipient has set; `source` says who has."""
+    return Event(at, "spam", queue_id, number, detail={"source": source})
 
 
 def _detail(settlement: Settlement) -> dict[str, object]:

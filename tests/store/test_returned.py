@@ -1,6 +1,7 @@
 """What comes back to deliveries that were sent."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -108,6 +109,8 @@ async def test_a_refusal_as_spam_is_marked_with_who_said_so(store: Store) -> Non
         == [{"status": "soft_bounce", "complained": 1, "spam_source": "refused as spam"}] * 2
     )
     assert await rows(store, "SELECT sum(spam) AS spam FROM domain_stats") == [{"spam": 2}]
+    told = await rows(store, "SELECT detail FROM events WHERE event = 'spam'")
+    assert [json.loads(row["detail"]) for row in told] == [{"source": "refused as spam"}] * 2
     await boxes_agree(store)
 
 
