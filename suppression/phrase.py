@@ -26,6 +26,7 @@ _GAP = " .. "
 _UP_TO_SIX_WORDS = r"(?: \w+){0,6}? "
 _BREAK = re.compile(r" ?\.\. ?|\*|.\?|\x00")  # where a fixed piece ends
 _WHOLE_WORD = re.compile(r"(?<![^ ])[^\W_]+(?![^ ])")
+_MAYBE_BLANK = " ?"  # "over ?quota": neither "over" nor "quota" need be a word
 _SHORTEST_PIECE = 2  # letters; two are a word in Chinese
 
 
@@ -48,11 +49,11 @@ class Phrase:
         """Words of which one must be said; none: `pieces` must be looked for."""
         if not _with_blanks(max(self._plain)):
             return frozenset()
-        outside = _WHOLE_WORD.findall(_GROUP.sub("\x00", self._plain).replace("..", " "))
+        outside = _whole_words(_GROUP.sub("\x00", self._plain))
         if outside:
             return frozenset([max(outside, key=len)])
         for either in self._groups:
-            words = [max(_WHOLE_WORD.findall(each.replace("..", " ")), key=len, default="") for each in either]
+            words = [max(_whole_words(each), key=len, default="") for each in either]
             if all(words) and not self._glued:
                 return frozenset(words)
         return frozenset()
@@ -78,13 +79,18 @@ class Phrase:
         pattern = self._plain.replace(_GAP, "\x00").replace(" ..", "").replace(".. ", "").replace(".", "")
         pattern = pattern.replace("(", "(?:").replace("*", r"\w*").replace("\x00", _UP_TO_SIX_WORDS)
         # Where no blanks are written between words a phrase may begin and end anywhere.
-        start = r"\b" if _with_blanks(self._plain[0]) else ""
-        end = r"\b" if _with_blanks(self._plain[-1]) else ""
+        letters = [each for each in self._plain if each.isalnum()]
+        start = r"\b" if _with_blanks(letters[0]) else ""
+        end = r"\b" if _with_blanks(letters[-1]) else ""
         return re.compile(f"{start}{pattern}{end}")
 
     def fits(self, words: str) -> bool:
         """Is it said in `words` (`Parts.words`)?"""
         return any(piece in words for piece in self.pieces) and self._pattern.search(words) is not None
+
+
+def _whole_words(phrase: str) -> list[str]:
+    return _WHOLE_WORD.findall(phrase.replace(_MAYBE_BLANK, "\x00").replace("..", " "))
 
 
 def _with_blanks(letter: str) -> bool:

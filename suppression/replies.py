@@ -11,6 +11,7 @@ The rules are tables (`evidence/*.toml`), read in the order of their names, and 
     1_numbers           codes that one provider alone uses
     2_sender            what is said about us: "your IP is listed; user unknown" condemns nobody
     2_terms             what they ask of us: an address that can be answered, a login, a form, leave
+    2_tongues           the same in other languages
     (our own address)   quoted in a refusal: it is us they refuse
     3_providers         the words of one provider
     4_recipient         what is said about the mailbox; but for the plainest words, only in a reply that is not 4yz
@@ -47,7 +48,7 @@ CLASSES = frozenset(
     | {"protocol", "unclassified"}
 )
 _EVIDENCE = Path(__file__).parent / "evidence"
-_BEFORE_OUR_ADDRESS = "2_terms"
+_BEFORE_OUR_ADDRESS = "2_tongues"
 _STATUS = re.compile(r"[45x]\.\d{1,3}\.(?:\d{1,3}|\*)")
 _REPLY_CODE = re.compile(r"[45]\d\d|[45]yz|")
 _KEYS = {"class", "note", "words", "unless", "status", "code", "host", "kind"}
@@ -103,14 +104,15 @@ class Codes:
 
     @classmethod
     def of(cls, parts: Parts) -> "Codes":
-        """`5.1.1` is also `x.1.1`, `5.1.*` and `x.1.*`; `550` is also `5yz`."""
+        """`5.1.1` is also `x.1.1`, `5.1.*` and `x.1.*`; `550` is also `5yz`, and so is `5.1.1` where no code is."""
         enhanced: set[str] = set()
         digit = parts.code[:1]
         for code in parts.enhanced:
             first, subject, _ = code.split(".")
             enhanced.update((code, "x" + code[1:], f"{first}.{subject}.*", f"x.{subject}.*"))
             digit = digit or first
-        return cls(frozenset(enhanced), frozenset((parts.code, f"{digit}yz")))
+        reply = {parts.code, f"{digit}yz"} if parts.code else {f"{digit}yz"} if digit else {""}
+        return cls(frozenset(enhanced), frozenset(reply))
 
 
 @dataclass(frozen=True)

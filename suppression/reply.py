@@ -29,13 +29,16 @@ _LINK = re.compile(r"https?://\S+")
 _BRITISH = re.compile(r"is(?=e[ds]?\b|ation)")  # "authorised" is "authorized"
 # What the server in between says around the reply that it passes on.
 _FRAME = re.compile(
-    r"giving up on \S*|does not like recipient\.|remote host said:|remote server returned:?"
+    r"giving up on \S*|(?<!\S)(?:[\d.]{7,15} )?does not like recipient\.|remote host said:|remote server returned:?"
     r"|did not like our (?:rcpt to|mail from|data)|\(in reply to [^()]{1,40}\)"
     r"|smtp error from remote mail ?server after [^:]{1,80}:|unknown address error (?=['\d])"
     r"|\bhost [\w-]{1,63}\.[\w.-]{1,255} ?(?:\[[^\[\]]{1,60}\])?(?: said)?:"
     r"|i'm not going to try again[^.]{0,80}"
+    r"|primary target ip address responded with:"
 )
 _WORD = re.compile(r"[^\W_]+")
+# Letters whose mark is a part of them, so that NFKD leaves it: Turkish, Polish, Danish, German.
+_MARKED = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ß": "ss", "æ": "ae"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def plain(text: str) -> str:
     if not text.isascii():
         # Every script loses its marks here, rules and replies alike, so that they still meet.
         text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-        text = text.replace("\u2019", "'")
+        text = text.translate(_MARKED).replace("\u2019", "'")
     return _BRITISH.sub("iz", text.replace("'", "").replace("e-mail", "email"))
 
 

@@ -165,6 +165,9 @@ PHRASES = [
     ("(no|unknown) (such )?user", " user ", False),
     ("e-mail n'existe pas", " email nexiste pas ", True),
     ("不存在", " 用户不存在了 ", True),
+    ("(用户|邮箱)(已)?(停用|冻结)", " 该用户已冻结了 ", True),
+    ("over ?quota", " overquota ", True),
+    ("skrzynka pełna", " skrzynka pelna ", True),
 ]
 
 
@@ -172,6 +175,12 @@ PHRASES = [
 def test_a_phrase_is_words_gaps_and_choices(phrase: str, words: str, fits: bool) -> None:
     """`..` is up to six words, `*` the rest of a word, `(a|b)` a choice, `(a )?` may be missing."""
     assert Phrase(phrase).fits(words) is fits
+
+
+@pytest.mark.parametrize(("phrase", "words"), [row[:2] for row in PHRASES if row[2]])
+def test_a_phrase_that_fits_is_looked_at(phrase: str, words: str) -> None:
+    """One of its handles is said, or it has none."""
+    assert not Phrase(phrase).handles or Phrase(phrase).handles & set(words.split())
 
 
 def test_the_program_answers_a_line_for_a_line() -> None:
