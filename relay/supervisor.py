@@ -12,12 +12,12 @@ A dead worker is replaced at once, and more and more slowly if it dies again and
 one that cannot even start makes the supervisor give up. One that gives no sign of life
 for a minute hangs, and is killed.
 
-SIGHUP reloads: the configuration is read and checked, and each worker goes as soon as
-one with the new configuration is ready in its place. Whatever is wrong with the new
-configuration is said, and the old one stays. SIGTERM or SIGINT: the workers finish what
-is in hand; a second one, or the end of the grace time, kills them (nothing accepted is
-lost by that). Workers get SIGTERM from the supervisor alone, ignore the terminal's
-SIGINT, and are killed by the kernel if the supervisor dies.
+SIGHUP reloads (`relay/reloading.py`): each worker goes as soon as one with the new
+configuration is ready in its place. Whatever is wrong with the new configuration is said,
+and the old one stays. SIGTERM or SIGINT: the workers finish what is in hand; a second one,
+or the end of the grace time, kills them (nothing accepted is lost by that). Workers get
+SIGTERM from the supervisor alone, ignore the terminal's SIGINT, and are killed by the kernel
+if the supervisor dies.
 
 Ends with 0 after a clean stop, 1 if it could not start or had to kill.
 """
@@ -30,23 +30,20 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from itertools import islice
 
 from relay import data_dir, systemd
 from relay.child import Signals, call_me, end, fork
 from relay.config import Config, Endpoint
-from relay.config_file import ConfigError, LoadedConfig
-from relay.crew import MARGIN, Crew, Work, Worker, addresses, places
+from relay.crew import MARGIN, Crew, Work, Worker, places
 from relay.listening import CannotListen, Doors
 from relay.log import Log
+from relay.reloading import Reload, Reloading, unopened
 
 TRIES = 3  # quick deaths before the first readiness until we give up
 HANG = 60.0  # seconds without a sign of life after which a worker hangs
 LOOKS = 4  # how often we look for signs in that time
 
 Prepare = Callable[[Config], None]
-Reload = Callable[[], LoadedConfig]
 
 
 class CannotStart(Exception):
@@ -76,7 +73,7 @@ def run(
     try:
         log = Log(config)
     except OSError as error:
-        print(f"mailtrail: {_unopened(error)}", file=sys.stderr)
+        print(f"mailtrail: {unopened(error)}", file=sys.stderr)
         return 1
     try:
         with Signals() as signals, data_dir.held(config.data_dir), contextlib.closing(Doors()) as doors:
@@ -103,21 +100,25 @@ class _Supervisor:
     ) -> None:
         self._signals = signals
         self._doors = doors
-        self._log = log
         self._reload = reload
         self._selector = selectors.DefaultSelector()
         self._selector.register(signals.reader, selectors.EVENT_READ)
         self._crew = Crew(work, signals, doors, self._selector, log, hang)
+        self._reloading = Reloading(config, self._crew, doors)
         self._pause = min(hang / LOOKS, systemd.watchdog() / 2)  # seconds between two looks
         self._next_look = time.monotonic() + self._pause
         self._announced = False
-        self._changing = False  # to another configuration
-        self._before: Config | None = None  # which one we are leaving; None also when we turn back to it
-        self._again = False  # SIGHUP came meanwhile
+        self._again = False  # SIGHUP came at a moment that does not suit
         self._stopping = False
         self._failed = False
-        self._config = self._opened(config)
-        self._crew.turn_to(self._config)
+
+    @property
+    def _config(self) -> Config:
+        return self._reloading.config
+
+    @property
+    def _log(self) -> Log:
+        return self._crew.log  # a reload opens another one
 
     def serve(self, prepare: Prepare, finish: Prepare) -> int:
         """From the preparation to the last worker's end, and what comes after it."""
@@ -171,11 +172,11 @@ class _Supervisor:
         if not self._announced:
             self._announced = True
             self._say("ready")
-        if self._changing:
-            self._changed()
+        if self._reloading.under_way and self._reloading.finish():
+            self._say("reloaded")
         if self._again and self._reload:
             self._again = False
-            self._start_reload(self._reload)
+            self._reloading.start(self._reload)
 
     def _say(self, what: str) -> None:
         submission = self._config.submission
@@ -198,14 +199,12 @@ class _Supervisor:
         elif not worker.stays:
             if bad and worker.ready:
                 self._log.warning("worker died at its end", number=worker.number, end=end(status))
-        elif self._before and not worker.ready and worker.config is self._config:
-            self._turn_back(self._before, f"worker {worker.number} ended with {end(status)} before it was ready")
         elif not self._announced and worker.place.quick_deaths >= TRIES - 1:
             again = f"a worker ended {TRIES} times before it was ready"
             self._log.error(f"giving up, {again}, the last time with {end(status)}")
             self._failed = True
             self._stop()
-        else:
+        elif not self._reloading.turned_back(worker, end(status)):
             self._crew.replace(worker, status)
 
     def _look(self) -> None:
@@ -218,7 +217,10 @@ class _Supervisor:
 
     def _hear(self, number: int) -> None:
         if number == signal.SIGHUP and self._reload:
-            self._start_reload(self._reload)
+            if self._reloading.under_way or not self._announced:
+                self._again = True
+            else:
+                self._reloading.start(self._reload)
         elif number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if self._stopping:
                 self._kill(list(self._crew.workers.values()), f"{signal.Signals(number).name} came again")
@@ -246,85 +248,6 @@ class _Supervisor:
         for worker in workers:
             worker.kill()
 
-    # --- reloading -------------------------------------------------------------------------------------------
-
-    def _start_reload(self, reload: Reload) -> None:
-        """Read and check; whatever is wrong with the new configuration, the old one works."""
-        if self._changing or not self._announced:
-            self._again = True
-            return
-        systemd.reloading()
-        self._log.reopen()
-        try:
-            loaded = reload()
-            fresh = self._opened(self._within_reach(loaded.config))
-            log = Log(fresh)
-        except ConfigError as error:
-            self._not_reloaded(*error.problems)
-        except CannotListen as error:
-            self._not_reloaded(error)
-        except OSError as error:
-            self._not_reloaded(_unopened(error))
-        except Exception as error:  # a mistake of ours in reading it is no reason to end
-            self._not_reloaded(f"{type(error).__name__}: {error}")
-        else:
-            self._log.close()
-            self._log = self._crew.log = log
-            for warning in loaded.warnings:
-                log.warning(str(warning))
-            self._changing, self._before, self._config = True, self._config, fresh
-            self._crew.turn_to(fresh)
-
-    def _not_reloaded(self, *reasons: object) -> None:
-        for reason in reasons:
-            self._log.error(f"not reloaded, the old configuration stays: {reason}")
-        self._doors.keep(addresses(self._config), places(self._config))
-        systemd.notify("READY=1")
-
-    def _within_reach(self, config: Config) -> Config:
-        """`config` but for what only a restart can change."""
-        old = self._config
-        for name, there in (("data_dir", config.data_dir), ("database.url", config.database_url)):
-            if there != (old.data_dir if name == "data_dir" else old.database_url):
-                self._log.warning(f"{name} has changed, and stays as it was until the relay is restarted")
-        return replace(config, data_dir=old.data_dir, database_url=old.database_url)
-
-    def _opened(self, config: Config) -> Config:
-        """`config` with real ports, whose doors are ours. Raises `CannotListen`."""
-        real = iter(self._doors.open(addresses(config), places(config)))  # in the order of `addresses`
-        submission, inbound, tracking = config.submission, config.inbound, config.tracking
-        submission = replace(
-            submission,
-            listen=tuple(islice(real, len(submission.listen))),
-            listen_tls=tuple(islice(real, len(submission.listen_tls))),
-        )
-        inbound = replace(inbound, listen=tuple(islice(real, len(inbound.listen))))
-        return replace(config, submission=submission, inbound=inbound, tracking=replace(tracking, listen=tuple(real)))
-
-    def _turn_back(self, before: Config, why: str) -> None:
-        """The new configuration is good to read and not to work with."""
-        self._not_reloaded(f"{why}, the line before says why")
-        for worker in self._crew.staying():
-            if not worker.ready:
-                self._crew.send_away(worker)
-        self._config, self._before = before, None
-        self._crew.turn_to(before)
-
-    def _changed(self) -> None:
-        """All workers have the same configuration again; what is not in it can go."""
-        self._doors.keep(addresses(self._config), places(self._config))
-        for worker in self._crew.staying():
-            if worker.place.index >= places(self._config):
-                self._crew.send_away(worker)
-        self._changing = False
-        if self._before:
-            self._before = None
-            self._say("reloaded")
-
 
 def _several(endpoints: tuple[Endpoint, ...]) -> str | None:
     return " ".join(map(str, endpoints)) or None
-
-
-def _unopened(error: OSError) -> str:
-    return f"cannot open the log {error.filename}: {error.strerror}"

@@ -200,6 +200,21 @@ async def test_a_configuration_that_no_worker_can_start_with_is_taken_back(tmp_p
         assert len(program.matching("reloaded: ")) == 1
 
 
+async def test_addresses_stay_ours_when_a_configuration_is_taken_back(tmp_path: Path) -> None:
+    """A worker that dies after that is replaced at the old address."""
+    file = tmp_path / "settings.json"
+    async with little_relay(reload=str(file)) as program:
+        port = await port_of(program)
+        before = program.children
+        reloading(program, file, listen="127.0.0.2:0", workers=3, too_many=3)
+        await program.line(r"not reloaded, the old configuration stays: worker \d ended with exit code 1 before it was")
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        await program.line("worker replaced", count=2)
+        assert (await answered(port))[1] not in before
+        assert await program.stop() == 0
+
+
 async def test_what_only_a_restart_can_change_is_said(tmp_path: Path) -> None:
     """A new data_dir stays unused until the restart, and a warning says so; everything else is applied."""
     file = tmp_path / "settings.json"

@@ -3,7 +3,8 @@
 A worker answers every line of a connection with its number and pid; after the line "hang" its
 event loop stands still. Settings (JSON): `behaviour` "polite" (at SIGTERM: no new connections,
 the open ones are finished), "busy" (something in hand never ends), "failing" (raises before it
-is ready); `prepare` "", "failing", "waiting"; `reload`, a file whose settings SIGHUP puts over these.
+is ready); `too_many`, with how many workers none can start; `prepare` "", "failing", "waiting";
+`reload`, a file whose settings SIGHUP puts over these.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from relay.supervisor import HANG, run
 
 def main(settings: dict[str, Any]) -> int:
     def work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, socket.socket]) -> None:
-        if settings.get("behaviour") == "failing":
+        if settings.get("behaviour") == "failing" or config.workers == settings.get("too_many"):
             raise ValueError("the cellar is flooded")
         uvloop.run(serve(config, lifeline, doors, ends=settings.get("behaviour") != "busy"))
 
