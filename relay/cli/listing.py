@@ -6,7 +6,6 @@ The fields of an item are a public interface (`--json`): they only grow.
 import argparse
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from relay.cli import wording
@@ -18,17 +17,13 @@ ON_A_TERMINAL = 50  # rows shown on a terminal unless --limit says otherwise
 
 def deliveries(screen: Screen) -> Listing:
     """How deliveries are listed."""
-
-    def clock(text: str) -> str:
-        return wording.clock(datetime.fromisoformat(text).timestamp(), screen.now, screen.zone)
-
     return Listing(
         "queue.list",
         (
             Column("ID", "queue_id"),
             Column("AGE", "age_s", wording.age),
             Column("TRY", "attempts"),
-            Column("NEXT", "next_attempt_at", clock),
+            Column("NEXT", "next_attempt_at", screen.clock),
             Column("STATUS", "status", wording.status),
             Column("RECIPIENT", "recipient", most=40),
             Column("LAST REPLY", "reason", most=200),
@@ -38,14 +33,14 @@ def deliveries(screen: Screen) -> Listing:
             Column("TAG", "tag", wide=True),
             Column("CREDENTIAL", "credential", wide=True),
             Column("SIZE", "size", wording.size, wide=True, right=True),
-            Column("RECEIVED", "received_at", clock, wide=True),
+            Column("RECEIVED", "received_at", screen.clock, wide=True),
             Column("TYPE", "recipient_type", wide=True),
             Column("DOMAIN", "recipient_domain", wide=True),
             Column("CODE", "smtp_code", wide=True),
             Column("DSN", "dsn", wide=True),
             Column("CLASS", "class", wide=True),
             Column("SERVER", "mx_host", wide=True),
-            Column("DELIVERED", "delivered_at", clock, wide=True),
+            Column("DELIVERED", "delivered_at", screen.clock, wide=True),
         ),
         "queue_id",
     )

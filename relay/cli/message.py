@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from relay.cli import wording
@@ -170,12 +169,12 @@ def _recipient(screen: Screen, row: Row, width: int, *, gives_up: float) -> None
     status = f"{screen.mark(row['status'])} {wording.status(row['status'])}"
     what = [screen.paint(f"{status:13}", row["status"])]
     if row["status"] == "sent":
-        what.append(f"{_local(screen, row['delivered_at'])}  by {plain(row['mx_host'])}")
+        what.append(f"{screen.clock(row['delivered_at'])}  by {plain(row['mx_host'])}")
     elif row["status"] == "held":
         because = f", {plain(row['held_reason'])}" if row["held_reason"] else ""
-        what.append(f"since {_local(screen, row['status_at'])}{because}")
+        what.append(f"since {screen.clock(row['status_at'])}{because}")
     elif row["next_attempt_at"] and row["attempts"]:
-        what.append(f"try {row['attempts']}, next {_local(screen, row['next_attempt_at'])}")
+        what.append(f"try {row['attempts']}, next {screen.clock(row['next_attempt_at'])}")
         what.append(f"gives up {wording.moment(gives_up, screen.zone)}")
     screen.line(
         f"  {row['recipient_type'].capitalize():4} {plain(row['recipient']):{width}}  {'  '.join(what)}".rstrip()
@@ -204,11 +203,6 @@ def _times(did: str, people: int, machines: int) -> str:
     if not people + machines:
         return ""
     return f"{did} {people + machines}" + (f" ({machines} automatic)" if machines else "")
-
-
-def _local(screen: Screen, at: str) -> str:
-    """A moment of a view, as a person here reads it."""
-    return wording.clock(datetime.fromisoformat(at).timestamp(), screen.now, screen.zone)
 
 
 def _transcripts(screen: Screen, message: Row, number: int) -> None:

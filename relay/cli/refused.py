@@ -2,10 +2,9 @@
 
 import argparse
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Any
 
-from relay.cli import rules, wording
+from relay.cli import rules
 from relay.cli.arguments import Parser, outputs, wants_json
 from relay.cli.database import opened
 from relay.cli.failures import NothingMatched
@@ -32,14 +31,11 @@ def add(noun: Parser) -> None:
 
 
 def _listing(screen: Screen) -> Listing:
-    def clock(text: str) -> str:
-        return wording.clock(datetime.fromisoformat(text).timestamp(), screen.now, screen.zone)
-
     return Listing(
         "refused.list",
         (
             Column("REF", "ref"),
-            Column("AT", "at", clock),
+            Column("AT", "at", screen.clock),
             Column("CLIENT", "client_ip"),
             Column("STAGE", "stage"),
             Column("RULE", "rule"),

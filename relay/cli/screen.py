@@ -18,7 +18,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from relay.cli.failures import Usage
-from relay.cli.wording import ASCII_SYMBOLS, COLORS, SYMBOLS, rfc3339
+from relay.cli.wording import ASCII_SYMBOLS, COLORS, SYMBOLS, clock, rfc3339
 from relay.reply import printable
 
 MODES = ("table", "wide", "ids", "json", "jsonl", "csv", "tsv")
@@ -70,6 +70,10 @@ class Screen:
         here = datetime.fromtimestamp(self.now).astimezone().tzinfo
         assert here is not None
         return here
+
+    def clock(self, at: str) -> str:
+        """A moment of a view, as a person here reads it in a table."""
+        return clock(datetime.fromisoformat(at).timestamp(), self.now, self.zone)
 
     # What is written
 

@@ -9,7 +9,6 @@ import argparse
 import csv
 import sys
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from relay.cli import suppression_changes, suppression_import, wording
@@ -74,16 +73,13 @@ def add(noun: Parser) -> None:
 
 
 def _listing(screen: Screen) -> Listing:
-    def clock(text: str) -> str:
-        return wording.clock(datetime.fromisoformat(text).timestamp(), screen.now, screen.zone)
-
     return Listing(
         "suppression.list",
         (
             Column("ADDRESS", "address"),
             Column("SCOPE", "scope", scope),
             Column("REASON", "reason"),
-            Column("SINCE", "added_at", clock),
+            Column("SINCE", "added_at", screen.clock),
             Column("EXPIRES", "expires_at", lambda text: text[:10]),
             Column("SOURCE", "source", most=30),
             Column("MESSAGE", "cause_queue_id"),

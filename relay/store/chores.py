@@ -15,7 +15,7 @@ from relay.config import Retention
 from relay.event import Action
 from relay.queue_id import WRITERS
 from relay.store.desk import Desk
-from relay.store.engine import Statement
+from relay.store.engine import IN_TURN, Statement
 from relay.store.errors import StoreUnavailable
 from relay.store.rows import to_json
 
@@ -34,7 +34,7 @@ _OF_MESSAGES = (
     "prune_messages",
 )
 
-_TOLD = Statement("tell", {"topic": "workers"})
+_TOLD = (IN_TURN, Statement("tell", {"topic": "workers"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,7 @@ class Chores(Desk):
             now = self.engine.now()
             who: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
             params = who | {"version": __version__, "now": now, "since": now - ALIVE, "last": WRITERS - 1}
-            # Told first: whoever tells waits for others that do, so that workers join one after the other.
-            _, joined = await self._write(own=[_TOLD, Statement("join_workers", params)])
+            *_, joined = await self._write(own=[*_TOLD, Statement("join_workers", params)])
             if joined:
                 return Worker(joined[0]["writer"], **who, started_at=now)
         raise StoreUnavailable(f"{WRITERS} workers live already: no number is left for another one")
@@ -115,7 +114,7 @@ class Chores(Desk):
         """
         now = self.engine.now()
         load = {"now": now, "since": now - ALIVE, "in_hand": in_hand, "sessions": sessions}
-        told = [_TOLD] if again else []
+        told = _TOLD if again else ()
         *_, here = await self._write(own=[*told, Statement("worker_alive", asdict(worker) | load)])
         if not here:
             return []
@@ -132,7 +131,7 @@ class Chores(Desk):
 
     async def gone(self, worker: Worker) -> None:
         """This worker stops. The others hear it."""
-        await self._write(own=[_TOLD, Statement("worker_gone", asdict(worker) | {"now": self.engine.now()})])
+        await self._write(own=[*_TOLD, Statement("worker_gone", asdict(worker) | {"now": self.engine.now()})])
 
     async def unlogged_actions(self, limit: int) -> list[Action]:
         """What operators did that is not in the log yet, oldest first: at most `limit` events."""

@@ -14,7 +14,7 @@ from relay.delivery import Status
 from relay.event import Event
 from relay.filters import Filter
 from relay.store import rows
-from relay.store.engine import Row, Statement
+from relay.store.engine import IN_TURN, Row, Statement
 from relay.store.search import where
 from relay.store.signing import Signing
 
@@ -148,6 +148,7 @@ class Desk(Signing):
         named = {"rows": rows.to_json(chosen)}
         events = [rows.event_row(replace(event, queue_id=c["queue_id"], number=c["number"])) for c in chosen]
         own = [
+            IN_TURN,
             Statement("tell", {"topic": "work" if verb in ("retry", "release") else "stop"}),
             Statement("lock_deliveries", named),
             Statement("count_statuses", named | {"sign": -1}),

@@ -25,6 +25,10 @@ class Statement(NamedTuple):
     expect: int | None = None
 
 
+# First in what people do, and where workers join: those that do so commit one after the other, and what they number
+# is in the order of their commits. Whoever reads on from the last number he has seen misses none.
+IN_TURN = Statement("in_turn", {})
+
 # SQL text with named parameters, and the rows for which it is run.
 Batch = tuple[str, Sequence[Mapping[str, Any]]]
 

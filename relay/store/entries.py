@@ -12,7 +12,7 @@ from typing import Any
 
 from relay.event import Event
 from relay.store import rows
-from relay.store.engine import Statement
+from relay.store.engine import IN_TURN, Statement
 from relay.store.listing import NO_DETAIL, mail_row
 from relay.store.suppressions import STEP, Suppressions
 from suppression.entry import Entry, Reason
@@ -214,6 +214,7 @@ class Entries(Suppressions):
         ]
         work = [{"destination": name, "next_at": now} for name in sorted({one.destination for one in dropped})]
         own = [
+            IN_TURN,
             Statement("tell", {"topic": "work"}),
             Statement("lock_deliveries", named),
             *self._count(named["rows"], -1),

@@ -1,4 +1,9 @@
-"""Values to rows and back: the one place that knows which field is which column."""
+"""Values to rows and back: which field is which column.
+
+Here is what several rooms of the store need: messages, deliveries, attempts, events, refusals and
+entries of the suppression list, and how rows are written as JSON. Credentials, signing keys and
+visits are the business of one room each, and are turned there.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,14 +13,11 @@ from typing import Any
 import orjson
 
 from relay.address import Address, parse_address
-from relay.credential import Credential, Rate, Secret
 from relay.delivery import Attempt, Delivery, Line, Made, Status, Verdict
 from relay.envelope import Message, Notify, Origin, Ret, Role
 from relay.event import Event, Refusal
-from relay.signing_key import Algorithm, SigningKey, State
 from relay.store.engine import Row
 from suppression.entry import Entry
-from tracker.visit import Judged, Visit
 
 Json = dict[str, Any]
 
@@ -201,84 +203,6 @@ def refusal_row(refusal: Refusal) -> Json:
     return {name: getattr(refusal, name) for name in Refusal.__slots__}
 
 
-def credential_params(credential: Credential) -> Json:
-    """The parameters of `save_credential`."""
-    return {
-        "name": credential.name,
-        "secrets": json.dumps([{"digest": s.digest, "expires_at": s.expires_at} for s in credential.secrets]),
-        "created_at": credential.created_at,
-        "domains": json.dumps(credential.domains),
-        "networks": json.dumps(credential.networks),
-        "rate_messages": credential.rate.messages if credential.rate else None,
-        "rate_seconds": credential.rate.seconds if credential.rate else None,
-        "max_message_size": credential.max_message_size,
-        "tag": credential.tag,
-        "revoked_at": credential.revoked_at,
-        "track_opens": _small(credential.track_opens),
-        "track_clicks": _small(credential.track_clicks),
-        "unsubscribe": _small(credential.unsubscribe),
-    }
-
-
-def credential_from(row: Row) -> Credential:
-    """The value of a row of `credentials`."""
-    return Credential(
-        name=row["name"],
-        secrets=tuple(Secret(s["digest"], s["expires_at"]) for s in json.loads(row["secrets"])),
-        created_at=row["created_at"],
-        domains=tuple(json.loads(row["domains"])),
-        networks=tuple(json.loads(row["networks"])),
-        rate=Rate(row["rate_messages"], row["rate_seconds"]) if row["rate_messages"] else None,
-        max_message_size=row["max_message_size"],
-        tag=row["tag"],
-        revoked_at=row["revoked_at"],
-        track_opens=_truth(row["track_opens"]),
-        track_clicks=_truth(row["track_clicks"]),
-        unsubscribe=_truth(row["unsubscribe"]),
-    )
-
-
-def _small(answer: bool | None) -> int | None:
-    return None if answer is None else int(answer)
-
-
-def _truth(kept: int | None) -> bool | None:
-    return None if kept is None else bool(kept)
-
-
-def visit_row(judged: Judged) -> Json:
-    """A row of `visits`, with the event that it is."""
-    visit = judged.visit
-    detail = {"link": visit.link, "target": visit.target} if visit.kind == "click" else {}
-    return {
-        "visit_id": visit.visit_id,
-        "at": visit.at,
-        "kind": visit.kind,
-        "queue_id": visit.queue_id,
-        "number": visit.number,
-        "link": visit.link,
-        "target": visit.target,
-        "ip": visit.ip,
-        "agent": visit.agent,
-        "hints": visit.hints,
-        "made_by": judged.by,
-        "agent_class": judged.agent_class,
-        "reason": judged.reason,
-        "event": "clicked" if visit.kind == "click" else "opened",
-        "detail": detail_text(
-            detail
-            | {"ip": visit.ip, "agent": visit.agent, "by": judged.by}
-            | {"class": judged.agent_class, "reason": judged.reason}
-        ),
-    }
-
-
-def judged_from(row: Row) -> Judged:
-    """The value of a row of `visits`."""
-    visit = Visit(**{name: row[name] for name in Visit.__slots__})
-    return Judged(visit, row["made_by"], row["agent_class"], row["reason"])
-
-
 def spam_row(queue_id: str, number: int, at: float, source: str) -> Json:
     """A row of `marks` that says who marked a delivery as spam, and when."""
     return {"queue_id": queue_id, "number": number, "unsubscribed_at": None, "complained_at": at, "spam_source": source}
@@ -295,17 +219,6 @@ def entry_row(entry: Entry) -> Json:
 def entry_from(row: Row) -> Entry:
     """The value of a row of `suppression_list`."""
     return Entry(since=row["added_at"], **{name: row[name] for name in _ENTRY})
-
-
-def signing_key_params(key: SigningKey) -> Json:
-    """The parameters of `save_signing_key`."""
-    return {name: getattr(key, name) for name in SigningKey.__slots__}
-
-
-def signing_key_from(row: Row) -> SigningKey:
-    """The value of a row of `signing_keys`."""
-    values: Json = {name: row[name] for name in SigningKey.__slots__}
-    return SigningKey(**values | {"algorithm": Algorithm(row["algorithm"]), "state": State(row["state"])})
 
 
 def names_json(rows: Iterable[Json]) -> str:

@@ -5,23 +5,21 @@ nobody uses, never a key that cannot sign. It does not make keys, and does not l
 Every change leaves an event; workers look for changes by themselves. Raises StoreUnavailable.
 """
 
+from typing import Any
+
 from relay.event import Event
-from relay.signing_key import SigningKey, State
+from relay.signing_key import Algorithm, SigningKey, State
 from relay.store import rows
-from relay.store.engine import Statement
+from relay.store.engine import IN_TURN, Row, Statement
 from relay.store.visits import Visits
 
 
 class Signing(Visits):
     """Signing keys, by domain and selector."""
 
-    async def signing_domains(self) -> list[str]:
-        """The domains that `mailtrail domain add` has set up, by name."""
-        return [row["domain"] for row in await self.engine.read("signing_domains", {})]
-
     async def signing_keys(self) -> list[SigningKey]:
         """All keys, by domain and age."""
-        return [rows.signing_key_from(row) for row in await self.engine.read("signing_keys", {})]
+        return [_key_from(row) for row in await self.engine.read("signing_keys", {})]
 
     async def private_key(self, key: SigningKey) -> bytes | None:
         """The private half as `save_signing_key` was given it; None: it is not there."""
@@ -32,7 +30,7 @@ class Signing(Visits):
         name = _secret(key.domain, key.selector)
         await self.engine.forget_secret(name)
         await self.engine.keep_secret(name, private)
-        params = rows.signing_key_params(key)
+        params = _params(key)
         await self._change_keys("add", key.domain, key.selector, actor, Statement("save_signing_key", params))
 
     async def set_key_state(self, domain: str, selector: str, state: State, *, actor: str) -> bool:
@@ -65,8 +63,9 @@ class Signing(Visits):
         """The change, what it means for the domain, and its event; did it change anything?"""
         now = self.engine.now()
         event = Event(now, f"signing_key_{verb}", "", None, actor, {"domain": domain, "selector": selector})
-        changed, *_ = await self._write(
+        _, changed, *_ = await self._write(
             own=[
+                IN_TURN,
                 change,
                 Statement("keep_domain", {"domain": domain, "now": now}),
                 Statement("drop_domain", {"domain": domain}),
@@ -78,3 +77,14 @@ class Signing(Visits):
 
 def _secret(domain: str, selector: str) -> str:
     return f"dkim-{selector}-{domain}"
+
+
+def _params(key: SigningKey) -> dict[str, Any]:
+    """The parameters of `save_signing_key`."""
+    return {name: getattr(key, name) for name in SigningKey.__slots__}
+
+
+def _key_from(row: Row) -> SigningKey:
+    """The value of a row of `signing_keys`."""
+    values: dict[str, Any] = {name: row[name] for name in SigningKey.__slots__}
+    return SigningKey(**values | {"algorithm": Algorithm(row["algorithm"]), "state": State(row["state"])})

@@ -17,7 +17,7 @@ from relay.event import Event
 from relay.store import rows
 from relay.store.accepted import Accepted
 from relay.store.credentials import Credentials
-from relay.store.engine import Statement
+from relay.store.engine import IN_TURN, Statement
 from relay.store.listing import (
     MARKS,
     NO_DETAIL,
@@ -175,17 +175,19 @@ class Suppressions(Credentials):
         full = [mail_row(n, old, labels=self._plus_labels) for n, old in enumerate(entries) if old.reason == "spam"]
         named = [{"address": old.address, "scope": old.scope} for old in entries]
         own = [
+            IN_TURN,
             Statement("remove_suppressions", {"rows": rows.to_json(named)}),
             Statement("add_events", {"rows": rows.to_json(events)}),
         ]
         if full:
             own.append(Statement("forgive_soft_bounces", {"rows": rows.to_json(full)}))
-        gone, *_ = await self._write(own=own)
+        _, gone, *_ = await self._write(own=own)
         return len(gone)
 
     async def happened(self, event: Event, notices: Sequence[Accepted] = ()) -> None:
         """Leave an event that changes nothing else: what a recipient said, for example; with `notices` that tell it."""
-        await self._write(*self._with_notices({"add_events": [rows.event_row(event)]}, notices))
+        own = [IN_TURN, Statement("add_events", {"rows": rows.to_json([rows.event_row(event)])})]
+        await self._write(*self._with_notices({}, notices), own)
 
     async def _fresh_marks(self, entry: Entry, delivery: tuple[str, int] | None) -> list[dict[str, Any]]:
         """The mark that the delivery gets now; none where it has it, or the reason leaves none."""
@@ -260,7 +262,7 @@ class Suppressions(Credentials):
         """One commit: the list, the delivery's mark, and what waits becomes `rejected`; how many did."""
         touched = rows.names_json([*marked, *waiting])
         stopped = {"rows": rows.to_json(waiting), "now": self.engine.now()}
-        own = [Statement("tell", {"topic": "stop"}), *changes]
+        own = [IN_TURN, Statement("tell", {"topic": "stop"}), *changes]
         if marked or waiting:
             own += [
                 Statement("lock_deliveries", {"rows": touched}),

@@ -11,10 +11,12 @@ It does not judge: that is `tracker/visitor.py`. Raises StoreUnavailable; nothin
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from relay.store import rows
+from relay.store.engine import Row
 from relay.store.returned import Returned
-from tracker.visit import Facts, Judged
+from tracker.visit import Facts, Judged, Visit
 
 RECENT = 60.0  # seconds
 MOST = 50  # visits of a delivery that are looked at again
@@ -34,7 +36,7 @@ class Visits(Returned):
         recent: dict[tuple[str, int], list[Judged]] = {}
         looked = {"rows": named, "since": self.engine.now() - RECENT, "limit": MOST}
         for row in await self.engine.read("recent_visits", looked):
-            recent.setdefault((row["queue_id"], row["number"]), []).append(rows.judged_from(row))
+            recent.setdefault((row["queue_id"], row["number"]), []).append(_judged_from(row))
         for visits in recent.values():
             visits.sort(key=lambda judged: judged.visit.at)
         return {
@@ -56,7 +58,40 @@ class Visits(Returned):
         if new or changed:
             await self._write(
                 {
-                    "add_visits": [rows.visit_row(judged) for judged in new],
-                    "judge_visits": [rows.visit_row(judged) for judged in changed],
+                    "add_visits": [_visit_row(judged) for judged in new],
+                    "judge_visits": [_visit_row(judged) for judged in changed],
                 }
             )
+
+
+def _visit_row(judged: Judged) -> dict[str, Any]:
+    """A row of `visits`, with the event that it is."""
+    visit = judged.visit
+    detail = {"link": visit.link, "target": visit.target} if visit.kind == "click" else {}
+    return {
+        "visit_id": visit.visit_id,
+        "at": visit.at,
+        "kind": visit.kind,
+        "queue_id": visit.queue_id,
+        "number": visit.number,
+        "link": visit.link,
+        "target": visit.target,
+        "ip": visit.ip,
+        "agent": visit.agent,
+        "hints": visit.hints,
+        "made_by": judged.by,
+        "agent_class": judged.agent_class,
+        "reason": judged.reason,
+        "event": "clicked" if visit.kind == "click" else "opened",
+        "detail": rows.detail_text(
+            detail
+            | {"ip": visit.ip, "agent": visit.agent, "by": judged.by}
+            | {"class": judged.agent_class, "reason": judged.reason}
+        ),
+    }
+
+
+def _judged_from(row: Row) -> Judged:
+    """The value of a row of `visits`."""
+    visit = Visit(**{name: row[name] for name in Visit.__slots__})
+    return Judged(visit, row["made_by"], row["agent_class"], row["reason"])

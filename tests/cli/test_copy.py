@@ -113,7 +113,7 @@ async def live(store: Store) -> None:
 
 
 async def go_on(store: Store) -> None:
-    """New mail, an attempt that is decided, a release, a credential that goes."""
+    """New mail, an attempt that is decided, a release, a credential that is revoked, a signing key that goes."""
     mail = accepted(["w@new.test"], queue_id="3kq7mvt2z600", received_at=time.time())
     await store.accept(mail, claimed=False)
     news = accepted(("carl@gmail.com", "dora@mail.gmail.com"), queue_id=NEWS, received_at=time.time() - 60)
@@ -123,7 +123,9 @@ async def go_on(store: Store) -> None:
     await store.settle(Settlement(carl, attempt(), sent))
     await store.operate("release", parse(f"id:{HELD}", time.time()), actor="anna")
     await store.operate("cancel", parse(f"id:{LARGE}", time.time()), actor="anna")
-    await store.remove_credential("billing-app", actor="anna")
+    known = await store.credential("billing-app")
+    assert known
+    await store.save_credential(replace(known, revoked_at=time.time()), verb="revoke", actor="anna")
     await store.claim({"mail.gmail.com": 1})  # leaves no event
     seen = (await store.known([(RECEIPT, 0)]))[RECEIPT, 0].recent
     await store.record([visit(RECEIPT)], [judged_otherwise(judged) for judged in seen])
@@ -207,7 +209,7 @@ def test_a_third_run_takes_away_what_retention_took(move: Move) -> None:
 @pytest.mark.parametrize("after", range(0, 25, 4))
 def test_an_interrupted_copy_is_resumed(move: Move, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut off after any commit: the next run finishes it."""
-    monkeypatch.setattr("relay.store.transfer.STEP", 2)
+    monkeypatch.setattr("relay.store.transfer.pair.STEP", 2)
     change(move.source, live)
     migrate(move.target)
 

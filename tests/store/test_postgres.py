@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,16 +12,21 @@ import asyncpg
 import pytest
 
 from relay.config import Config, DeliverySection
+from relay.credential import Credential
+from relay.event import Event
 from relay.filters import Filter
 from relay.store import Accepted, BadQuery, NotOffered, SchemaTooNew, Store, StoreUnavailable, open_store, sql
-from relay.store.postgres.engine import PostgresEngine, prepared
+from relay.store.postgres.engine import PostgresEngine
 from relay.store.postgres.link import DOUBT, WORD, Connection
 from relay.store.postgres.migrate import migrate
+from relay.store.postgres.prepared import prepared
 from relay.store.rows import delivery_row, message_row, to_json
+from suppression.entry import Entry
 from tests.parts.mail import SENT, accepted
 from tests.parts.postgres import Server
 from tests.parts.proxy import Proxy
 from tests.store.spooling import claim_all, claimed, rows, settle
+from tests.store.test_signing import KEY
 
 PATIENCE = 30.0
 
@@ -224,6 +229,42 @@ async def test_two_groups_that_block_each_other_crosswise_are_both_written(confi
     finally:
         await one.close()
         await two.close()
+
+
+async def _by_people(store: Store) -> AsyncIterator[Awaitable[object]]:
+    """Everything that people do, and that the log tells as theirs, one after the other."""
+    await store.accept(accepted(["bob@x.test", "ann@x.test"]), claimed=False)
+    entry = Entry("bob@x.test", "", "manual", "a person", store.engine.now())
+    yield store.save_credential(Credential("shop", (), store.engine.now()), actor="ada")
+    yield store.save_signing_key(KEY, b"private", actor="ada")
+    yield store.operate("retry", Filter(), actor="ada")
+    yield store.suppress(entry, actor="ada")
+    yield store.unsuppress(entry.address, "", actor="ada")
+    yield store.retry_dropped(entry, actor="ada")
+    yield store.happened(Event(store.engine.now(), "not_signed_up", "", None, "recipient"))
+
+
+async def test_what_people_do_is_numbered_in_the_order_of_commits(config: Config) -> None:
+    """The log goes on from the last number it has seen: a smaller one that is committed later would be missed."""
+    store = await open_store(config)
+    before = await asyncpg.connect(config.database_url)
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    waits += " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    try:
+        done = 0
+        async for action in _by_people(store):
+            await before.execute("BEGIN")
+            await before.execute(prepared(sql.statements("postgres")["in_turn"]).text)
+            acting = asyncio.ensure_future(action)
+            while not await before.fetchval(waits):
+                assert not acting.done(), f"the {done + 1}th waited for nobody"
+            await before.execute("COMMIT")
+            await acting
+            done += 1
+        assert done == 7
+    finally:
+        await before.close()
+        await store.close()
 
 
 async def test_work_that_is_given_while_its_destination_is_claimed_empty_is_found(config: Config) -> None:

@@ -9,19 +9,20 @@ All nodes measure leases by the database's clock: our own monotonic clock and wh
 measured at each connect and once a minute. PostgreSQL 14 or later.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
 from relay.store import schema, sql
 from relay.store.engine import Batch, Late, Row, Statement
 from relay.store.errors import BadQuery, NotMigrated, NotOffered, SchemaTooNew, StoreUnavailable
+from relay.store.postgres.contradictions import contradictions
 from relay.store.postgres.link import Connection, Link, Pulse, place, unavailable
+from relay.store.postgres.prepared import Prepared, prepared
 
 T = TypeVar("T")
 
@@ -58,76 +59,6 @@ SELECT relname
                'visits'::regclass, 'marks'::regclass, 'suppression_list'::regclass)
    AND pg_relation_size(oid) / current_setting('block_size')::integer > 2 * greatest(relpages, 0) + 50
 """
-
-_CONTRADICTIONS = """
-SELECT 'the delivery ' || d.queue_id || '.' || d.number || ' has no message' AS problem
-  FROM deliveries AS d
- WHERE NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.queue_id = d.queue_id)
- UNION ALL
-SELECT 'the content of ' || c.queue_id || ' has no message'
-  FROM contents AS c
- WHERE c.page = 0 AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.queue_id = c.queue_id)
- UNION ALL
-SELECT 'the delivery ' || d.queue_id || '.' || d.number || ' waits, and has no time to be tried'
-  FROM deliveries AS d
- WHERE (d.due_at IS NULL) = (d.status IN ('creating', 'spooled', 'deferred'))
- UNION ALL
-SELECT 'nobody looks for the work of ' || d.destination
-  FROM (SELECT DISTINCT destination FROM deliveries WHERE due_at IS NOT NULL) AS d
- WHERE NOT EXISTS (SELECT 1 FROM queues AS q WHERE q.destination = d.destination)
-"""
-
-# Where an administrator has installed amcheck.
-_INDEXES = """
-SELECT i.indexrelid::bigint AS oid
-  FROM pg_index AS i
-  JOIN pg_class AS t ON t.oid = i.indrelid
- WHERE t.relnamespace = current_schema()::regnamespace
-   AND EXISTS (SELECT 1 FROM pg_extension WHERE extname = 'amcheck')
-"""
-
-
-class Prepared(NamedTuple):
-    """A statement as the server takes it: $1, $2, …, and the names these stand for."""
-
-    text: str
-    names: tuple[str, ...]
-    json: frozenset[str]  # of these, the ones that are JSON
-
-    def arguments(self, params: Mapping[str, Any]) -> list[Any]:
-        """The values in order. PostgreSQL keeps no NUL in text: it becomes U+FFFD, as in every other decoder."""
-        return [_without_nul(params[name], name in self.json) for name in self.names]
-
-
-_TOKEN = re.compile(
-    r"""(?P<other>'(?:[^']|'')*' | "[^"]*" | --[^\n]* | ::) | :(?P<name>[a-z_]\w*) (?P<json>::jsonb)?""",
-    re.VERBOSE,
-)
-_ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
-
-
-def prepared(text: str) -> Prepared:
-    """Named parameters as numbers, wherever they are not part of a string, a comment or a cast."""
-    names: dict[str, int] = {}
-    json: set[str] = set()
-
-    def number(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name is None:
-            return found[0]
-        if found["json"]:
-            json.add(name)
-        return f"${names.setdefault(name, len(names) + 1)}{found['json'] or ''}"
-
-    return Prepared(_TOKEN.sub(number, text), tuple(names), frozenset(json))
-
-
-def _without_nul(value: Any, json: bool) -> Any:
-    if not isinstance(value, str):
-        return value
-    if json:
-        return _ESCAPE.sub(lambda m: "\ufffd" if m[1] == "u0000" else m[0], value) if "\\u0000" in value else value
-    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 class PostgresEngine:
@@ -292,15 +223,7 @@ class PostgresEngine:
 
     async def check(self) -> list[str]:
         """What contradicts itself in the tables; the indexes too, where an administrator has installed amcheck."""
-        _, found = await self.query(_CONTRADICTIONS, {})
-        problems = [row["problem"] for row in found]
-        _, indexes = await self.query(_INDEXES, {})
-        for index in indexes:
-            try:
-                await self.query(f"SELECT bt_index_check({index['oid']}::regclass)", {})
-            except BadQuery as error:
-                problems.append(str(error))
-        return problems
+        return await contradictions(self)
 
     async def tidy(self) -> None:
         """Look at the database's clock, and at tables that have outgrown their plans, now and then."""

@@ -542,9 +542,6 @@ SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.
  ORDER BY d.number
  LIMIT 2;
 
--- name: signing_domains
-SELECT domain FROM domains ORDER BY domain;
-
 -- name: signing_keys
 SELECT * FROM signing_keys ORDER BY domain, created_at, selector;
 
@@ -736,10 +733,13 @@ SELECT c.queue_id, c.bytes
 -- name: content_pages
 SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
 
+-- name: in_turn
+-- Sequences number when a row is made, not when it is committed: who must be in order waits for who is before him.
+SELECT pg_advisory_xact_lock(hashtext('mailtrail.in_turn'));
+
 -- name: tell
--- Every node that listens hears it when this commits. Only people's commands, and workers that come and go, tell: the
--- server lets those that do commit one after the other. Here that is wanted: what they number is in the order of commits.
-SELECT pg_advisory_xact_lock(hashtext('mailtrail.tell')), pg_notify('mailtrail', :topic);
+-- Every node that listens hears it when this commits.
+SELECT pg_notify('mailtrail', :topic);
 
 -- name: retry_deliveries
 -- Due now, or spread over some seconds; what is in hand is being tried already.
@@ -798,9 +798,6 @@ VALUES (:name, :secrets, :created_at, :domains, :networks, :rate_messages, :rate
        rate_messages = excluded.rate_messages, rate_seconds = excluded.rate_seconds,
        max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at,
        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks, unsubscribe = excluded.unsubscribe;
-
--- name: remove_credential
-DELETE FROM credentials WHERE name = :name;
 
 -- name: spend
 -- A token bucket: it holds :messages, refills in :seconds, and one message takes one token if there is one.

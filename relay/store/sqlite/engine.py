@@ -12,12 +12,9 @@ connection is closed and opened again, which makes SQLite read its log anew.
 """
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -27,6 +24,7 @@ from relay.store import sql
 from relay.store.engine import Batch, Late, Row, Statement
 from relay.store.errors import BadQuery, StoreUnavailable
 from relay.store.sqlite.secret_files import Secrets
+from relay.store.sqlite.write_lock import WriteLock, identity, lock_for
 
 T = TypeVar("T")
 
@@ -59,43 +57,6 @@ def open_connection(path: Path, *, create: bool = False, read_only: bool = False
     return db
 
 
-class WriteLock:
-    """The one lock around transactions and checkpoints of all processes."""
-
-    def __init__(self, path: Path) -> None:
-        self._name = f"{path}.lock"
-        self._file = self._open()
-
-    def _open(self) -> int:
-        return os.open(self._name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Raises OSError when the lock's directory has gone."""
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        while _identity(self._name) != _identity(self._file):  # deleted since: others lock another file of this name
-            fresh = self._open()
-            os.close(self._file)
-            self._file = fresh
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        os.close(self._file)
-
-
-def _identity(file: str | Path | int) -> tuple[int, int] | None:
-    """Which file this is, whatever its name; None when there is none."""
-    try:
-        found = os.fstat(file) if isinstance(file, int) else Path(file).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 class SqliteEngine:
     """See `relay.store.engine.Engine`.
 
@@ -105,7 +66,7 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._statements = sql.statements("sqlite")
-        self._lock = _lock_for(path)
+        self._lock = lock_for(path)
         self._secrets = Secrets(path.parent / "keys")
         self._opened: tuple[int, int] | None = None  # the file that the connections have
         self._writer: aiosqlite.Connection | None = None
@@ -140,7 +101,7 @@ class SqliteEngine:
         if self._closed:
             raise StoreUnavailable(f"{self._path} is closed")
         connection = aiosqlite.Connection(lambda: open_connection(self._path, read_only=self._lock is None), 64)
-        self._opened = _identity(self._path)
+        self._opened = identity(self._path)
         try:
             return await connection
         except _UNAVAILABLE as error:
@@ -180,7 +141,7 @@ class SqliteEngine:
 
     def _transaction(self, db: sqlite3.Connection, lock: WriteLock, run: Callable[[sqlite3.Connection], T]) -> T:
         with lock.held():
-            if _identity(self._path) != self._opened:
+            if identity(self._path) != self._opened:
                 # We would go on writing into a file without a name, and say 250 to what nobody will find again.
                 raise sqlite3.OperationalError("the file has been moved or deleted; put it back, or restart the relay")
             db.execute("BEGIN IMMEDIATE")
@@ -300,14 +261,6 @@ class SqliteEngine:
         for connection in connections:
             if connection is not None:
                 await connection.close()
-
-
-def _lock_for(path: Path) -> WriteLock | None:
-    """The lock; None for whoever may not write here."""
-    try:
-        return WriteLock(path)
-    except PermissionError:
-        return None
 
 
 async def _in_thread(connection: aiosqlite.Connection, run: Callable[[sqlite3.Connection], T]) -> T:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from relay.store import schema, sql
 from relay.store.errors import StoreUnavailable
-from relay.store.sqlite.engine import WriteLock, open_connection
+from relay.store.sqlite.engine import open_connection
+from relay.store.sqlite.write_lock import WriteLock
 
 
 def migrate(path: Path, steps: Mapping[int, str] | None = None) -> int:

@@ -519,9 +519,6 @@ SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.
  ORDER BY d.number
  LIMIT 2;
 
--- name: signing_domains
-SELECT domain FROM domains ORDER BY domain;
-
 -- name: signing_keys
 SELECT * FROM signing_keys ORDER BY domain, created_at, selector;
 
@@ -694,6 +691,9 @@ SELECT c.queue_id, c.bytes
 -- name: content_pages
 SELECT page, bytes FROM contents WHERE queue_id = :queue_id AND page >= :page ORDER BY page LIMIT :limit;
 
+-- name: in_turn
+-- All who write do so one after the other.
+
 -- name: tell
 -- There is no channel: whoever waits looks again within a second.
 
@@ -754,9 +754,6 @@ VALUES (:name, :secrets, :created_at, :domains, :networks, :rate_messages, :rate
        rate_messages = excluded.rate_messages, rate_seconds = excluded.rate_seconds,
        max_message_size = excluded.max_message_size, tag = excluded.tag, revoked_at = excluded.revoked_at,
        track_opens = excluded.track_opens, track_clicks = excluded.track_clicks, unsubscribe = excluded.unsubscribe;
-
--- name: remove_credential
-DELETE FROM credentials WHERE name = :name;
 
 -- name: spend
 -- A token bucket: it holds :messages, refills in :seconds, and one message takes one token if there is one.

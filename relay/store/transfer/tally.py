@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.store.engine import Engine
 
-# A message as `_reconcile` compares it: what is different here is different somewhere.
+# A message as `mail.reconcile` compares it: what is different here is different somewhere.
 MAIL = """
 SELECT * FROM (
     SELECT m.queue_id, m.queue_id AS key,
