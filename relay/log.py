@@ -1,4 +1,4 @@
-"""The log: one event, one line, in Postfix's shape or as JSON; the one place that knows the format.
+"""The log: one event, one line, in Postfix's shape or as JSON; here it is said which event has which words.
 
     2026-11-21T09:14:03.402118+00:00 mx1 postfix-relay/smtp[812]: 3kq7mvt2z0hy: to=<ada@example.com>, relay=…
 
@@ -14,71 +14,34 @@ logged, nor is content. `privacy` shows addresses in full, as `*@domain`, or as 
 (`0f3a…@domain`: the same address looks the same, which hides it from readers, not from us).
 
 Nothing here raises or waits (see `relay/sink.py`), except opening the log: `OSError`.
+
+The rooms: `log_writer` (stamps, JSON, files), `log_line` (escaping and hiding), `log_delivery` (attempts and
+visits in words). What operators did is put into words by `log_actions`.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable, Mapping
 
 from relay.address import Address
 from relay.config import Config
 from relay.delivery import Attempt, Delivery, Status, Verdict
-from relay.log_line import (
-    MAX_LINE,
-    Peer,
-    Shown,
-    answer,
-    columns,
-    cut,
-    escape,
-    hop,
-    masked,
-    places,
-    plain,
-    seconds,
-    share,
-    uncut,
-    utc,
-    visit_columns,
-    visited,
-)
-from relay.sink import Sink
+from relay.log_delivery import attempted, columns, discarded, visit_columns, visited
+from relay.log_line import Peer, Shown, escape, harmless, masked, places, plain, seconds, share, uncut, utc
+from relay.log_writer import LogWriter
 from tracker.visit import Judged
 
 __all__ = ["Log", "Peer"]
 
 AGAIN = 60.0  # seconds until trouble that lasts is told again
 
-_OUTCOME = {
-    Status.SENT: "sent",
-    Status.DEFERRED: "deferred",
-    Status.HARD_BOUNCE: "bounced",
-    Status.SOFT_BOUNCE: "bounced",
-}
 
-
-class Log:
+class Log(LogWriter):
     """Every method logs one event. `clock` gives Unix seconds; `stream` is the descriptor used where no file is set."""
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.time, stream: int = 1) -> None:
-        settings = config.log
-        self._clock = clock
-        self._show = Shown(settings.privacy, config.hostname)
-        literal = config.hostname.startswith("[")
-        self._host = config.hostname.strip("[]") if literal else config.hostname.partition(".")[0]
-        self._name = settings.syslog_name
-        self._pid = os.getpid()
-        self._second = -1
-        self._stamp = self._offset = ""
-        self._tails: dict[str, str] = {}
+        super().__init__(config, clock, stream)
+        self._show = Shown(config.log.privacy, config.hostname)
         self._told: dict[str, float] = {}  # what waits for the database, and when that was told
-        as_json = settings.format == "json"
-        main = Sink(settings.file, self._lost_as_json if as_json else self._lost_as_text, stream=stream)
-        self._text = None if as_json else main
-        self._json = [main] if as_json else []
-        if settings.json_file:
-            self._json.append(Sink(settings.json_file, self._lost_as_json))
 
     # --- accepting -------------------------------------------------------------------------------------------
 
@@ -186,23 +149,10 @@ class Log:
 
     def attempt(self, delivery: Delivery, attempt: Attempt, verdict: Verdict, next_at: float | None) -> None:
         """What one attempt meant for its delivery; `next_at` (Unix seconds) is when the next one comes."""
-        if verdict.status is Status.REJECTED:
-            self._discard(delivery, verdict)
+        if self._text and verdict.status is Status.REJECTED:
+            self._line("submission/smtpd", discarded(delivery, verdict, self._show))
         elif self._text:
-            where = hop(attempt)
-            relay = f"{where}:{attempt.mx_port}" if where else "none"
-            waited = attempt.ms_queue / 1000
-            before = attempt.started_at - waited - delivery.message.received_at
-            setup = ((attempt.ms_dns or 0) + (attempt.ms_connect or 0) + (attempt.ms_tls or 0)) / 1000
-            sending = (attempt.ms_data or 0) / 1000
-            self._line(
-                "smtp",
-                f"{delivery.message.queue_id}: to=<{self._show.address(delivery.recipient)}>, relay={relay}, "
-                f"delay={seconds(attempt.finished_at - delivery.message.received_at)}, "
-                f"delays={seconds(before)}/{seconds(waited)}/{seconds(setup)}/{seconds(sending)}, "
-                f"dsn={verdict.dsn}, status={_OUTCOME.get(verdict.status, verdict.status)} "
-                f"({answer(verdict, attempt, self._show)})",
-            )
+            self._line("smtp", attempted(delivery, attempt, verdict, self._show))
         if self._json:
             next_attempt_at = utc(next_at, "seconds") if next_at is not None else None
             keys = columns(delivery, attempt, verdict, self._show)
@@ -276,8 +226,7 @@ class Log:
         action = "remove" if event in ("suppression_remove", "resubscribed") else "add"
         shown = self._show.address(address)
         pairs = [f"addr=<{shown}>", f"scope={self._show.value(scope or '*')}", *self._pairs(fields | {"by": actor})]
-        # As in `_process`: a stranger's words must not look like a wrong login to fail2ban.
-        self._line("supp", f"{queue_id or 'NOQUEUE'}: action={action}, " + ", ".join(pairs).replace("]: ", "]\\x3a "))
+        self._line("supp", f"{queue_id or 'NOQUEUE'}: action={action}, {harmless(', '.join(pairs))}")
         if self._json:
             known = {"recipient": shown, "scope": scope, "actor": actor}
             self._record("supp", event, queue_id=queue_id, **known, **{key: plain(v) for key, v in fields.items()})
@@ -304,88 +253,14 @@ class Log:
             fields |= {"exception": f"{type(exc).__name__}: {said}" if said else type(exc).__name__, "at": places(exc)}
         self._process("error: ", text, fields)
 
-    def flush(self) -> None:
-        """Write what is gathered now rather than at the end of the loop's turn."""
-        for sink in self._sinks():
-            sink.flush()
-
-    def reopen(self) -> None:
-        """SIGHUP: open the files anew under their names."""
-        for sink in self._sinks():
-            sink.reopen()
-
-    def close(self) -> None:
-        """Write what is gathered and let go."""
-        for sink in self._sinks():
-            sink.close()
-
-    # --- the format ------------------------------------------------------------------------------------------
-
-    def _sinks(self) -> list[Sink]:
-        return [self._text, *self._json] if self._text else self._json
-
-    def _line(self, stage: str, text: str) -> None:
-        if self._text:
-            self._text.write(self._shaped(stage, text))
-
-    def _shaped(self, stage: str, text: str) -> str:
-        now = self._clock()
-        second = int(now)
-        if second != self._second:
-            self._turn_to(second)
-        tail = self._tails.get(stage) or self._tail(stage)
-        line = f"{self._stamp}{int((now - second) * 1e6):06d}{tail}{text}\n"
-        return line if len(line) * 4 <= MAX_LINE else cut(line)
-
-    def _turn_to(self, second: int) -> None:
-        there = time.localtime(second)
-        offset = time.strftime("%z", there)
-        if offset != self._offset:
-            self._offset = offset
-            self._tails.clear()
-        self._second = second
-        self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S.", there)
-
-    def _tail(self, stage: str) -> str:
-        zone = f"{self._offset[:3]}:{self._offset[3:]}"
-        self._tails[stage] = f"{zone} {self._host} {self._name}/{stage}[{self._pid}]: "
-        return self._tails[stage]
-
-    def _record(self, stage: str, event: str, **keys: object) -> None:
-        known = {key: value for key, value in keys.items() if value is not None}
-        at = utc(self._clock(), "microseconds")
-        line = json.dumps(
-            {"ts": at, "host": self._host, "stage": stage, "event": event, "pid": self._pid, **known}, default=str
-        )
-        for sink in self._json:
-            sink.write(line + "\n")
-
     def _process(self, kind: str, text: str, fields: dict[str, object]) -> None:
         if self._text:
             pairs = ", ".join(self._pairs(fields))
             line = kind + escape(self._show.text(text)) + (f": {pairs}" if pairs else "")
-            # "host[ip]: SASL … failed" inside a warning is a wrong login to fail2ban: nobody may get another banned.
-            self._line("relay", line.replace("]: ", "]\\x3a "))
+            self._line("relay", harmless(line))
         if self._json:
             level = kind.rstrip(": ") or "note"
             self._record("relay", level, text=text, **{key: plain(value) for key, value in fields.items()})
 
     def _pairs(self, fields: Mapping[str, object]) -> list[str]:
         return [f"{key}={self._show.value(value)}" for key, value in fields.items() if value is not None]
-
-    def _discard(self, delivery: Delivery, verdict: Verdict) -> None:
-        """A suppressed address: Postfix's word is discard, and pflogsumm counts it as such."""
-        recipient, sender = self._show.address(delivery.recipient), self._show.address(delivery.message.reverse_path)
-        self._line(
-            "submission/smtpd",
-            f"{delivery.message.queue_id}: discard: RCPT from unknown[{delivery.message.client_ip or '127.0.0.1'}]: "
-            f"250 2.1.5 <{recipient}>: Recipient address suppressed: {uncut(self._show.text(verdict.reason))}; "
-            f"from=<{sender}> to=<{recipient}>",
-        )
-
-    def _lost_as_text(self, text: str) -> str:
-        return self._shaped("relay", f"warning: {escape(text)}")
-
-    def _lost_as_json(self, text: str) -> str:
-        at = utc(self._clock(), "microseconds")
-        return json.dumps({"ts": at, "host": self._host, "stage": "relay", "event": "warning", "text": text}) + "\n"

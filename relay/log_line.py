@@ -1,7 +1,7 @@
 """The words of a log line: escaping, cutting, hiding addresses, numbers as Postfix shows them.
 
-Plain functions for `relay/log.py`, which knows which event has which words. Nothing here
-raises, whatever the network sent.
+Plain functions for `relay/log.py`, which knows which event has which words, and `relay/log_delivery.py`.
+Nothing here raises, whatever the network sent.
 """
 
 import hashlib
@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import PurePath
 
 from relay.address import Address
-from relay.delivery import Attempt, Delivery, Status, Verdict
-from tracker.visit import Judged
 
 MAX_VALUE = 512  # characters of one value
 MAX_LINE = 2048  # octets of one line
@@ -97,11 +95,6 @@ def cut(line: str) -> str:
     return line if len(octets) <= MAX_LINE else octets[: MAX_LINE - 4].decode("utf-8", "ignore") + "…\n"
 
 
-def hop(attempt: Attempt) -> str:
-    """Where an attempt went, as `host[ip]`; empty where it reached nobody."""
-    return f"{escape(attempt.mx_host or attempt.mx_ip, ',')}[{attempt.mx_ip}]" if attempt.mx_ip else ""
-
-
 def seconds(value: float) -> str:
     """As Postfix shows delays: two digits that matter, nothing finer than 0.01 s."""
     return _HUNDREDTHS[int(value * 100 + 0.5)] if 0 <= value < 9.99 else f"{max(value, 0):.0f}"
@@ -110,6 +103,11 @@ def seconds(value: float) -> str:
 def uncut(text: str) -> str:
     """Our own words without ": ", where pflogsumm would cut them."""
     return text.replace(": ", " - ")
+
+
+def harmless(text: str) -> str:
+    """`text` in which "host[ip]: SASL … failed" is no wrong login to fail2ban: nobody may get another banned."""
+    return text.replace("]: ", "]\\x3a ")
 
 
 def share(good: int, total: int) -> str:
@@ -138,75 +136,3 @@ def places(exc: BaseException) -> str:
     """The innermost places of a traceback, on one line."""
     frames = traceback.extract_tb(exc.__traceback__)[-4:]
     return " < ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-
-
-def answer(verdict: Verdict, attempt: Attempt, show: Shown) -> str:
-    """What was said to an attempt: the reply as Postfix shows it, or our own reason where nobody answered."""
-    if verdict.reply is None:
-        return uncut(show.text(verdict.reason))
-    said = show.text(verdict.reply.line)
-    if verdict.status is Status.SENT:
-        # "forwarded as" makes pflogsumm count a delivery as forwarded.
-        return said.replace("forwarded as", "forwarded\\x20as")
-    step, where = attempt.in_reply_to, hop(attempt)
-    command = " command" if step and step.rpartition(" ")[2].isupper() else ""
-    to = f" (in reply to {step}{command})" if step else ""
-    return f"host {where} said: {said}{to}" if where else f"{said}{to}"
-
-
-def columns(delivery: Delivery, attempt: Attempt, verdict: Verdict, show: Shown) -> dict[str, object]:
-    """An attempt for JSON, with the names of the views `email_status` and `attempts`."""
-    message = delivery.message
-    return {
-        "queue_id": message.queue_id,
-        "recipient": show.address(delivery.recipient),
-        "recipient_type": delivery.role.value,
-        "recipient_domain": delivery.destination,
-        "attempt": delivery.attempt,
-        "mx_host": attempt.mx_host,
-        "mx_ip": attempt.mx_ip,
-        "source_ip": attempt.source_ip,
-        "tls": attempt.tls,
-        "smtp_code": verdict.reply.code if verdict.reply else None,
-        "dsn": verdict.dsn,
-        "class": verdict.reason_class,
-        "reason": show.text(verdict.reason),
-        "in_reply_to": attempt.in_reply_to,
-        "delay_s": round(attempt.finished_at - message.received_at, 3),
-        "ms_queue": attempt.ms_queue,
-        "ms_dns": attempt.ms_dns,
-        "ms_connect": attempt.ms_connect,
-        "ms_tls": attempt.ms_tls,
-        "ms_data": attempt.ms_data,
-        "sender": show.address(message.sender),
-        "credential": message.credential,
-        "tag": message.tag,
-    }
-
-
-def visited(judged: Judged, recipient: Address | str | None, show: Shown) -> str:
-    """An open or a click, as a line has it."""
-    visit = judged.visit
-    who = f"ip={escape(visit.ip)}, class={judged.agent_class}" if visit.ip else f"class={judged.agent_class}"
-    link = f", link={visit.link}, url=<{escape(show.text(visit.target), '<>')}>" if visit.kind == "click" else ""
-    agent = escape(show.text(visit.agent), '"')
-    said = f'event={visit.kind}, to=<{show.address(recipient)}>, {who}{link}, ua="{agent}"'
-    # "host[ip]: SASL … failed" from a stranger's program must not look like a wrong login to fail2ban.
-    return f"{visit.queue_id}: " + said.replace("]: ", "]\\x3a ")
-
-
-def visit_columns(judged: Judged, recipient: Address | str | None, show: Shown) -> dict[str, object]:
-    """An open or a click for JSON, with the names of the view `events`."""
-    visit = judged.visit
-    return {
-        "queue_id": visit.queue_id,
-        "recipient": show.address(recipient),
-        "at": utc(visit.at, "microseconds"),
-        "ip": visit.ip or None,
-        "agent_class": judged.agent_class,
-        "by": judged.by,
-        "reason": judged.reason,
-        "link": visit.link if visit.kind == "click" else None,
-        "url": show.text(visit.target) if visit.kind == "click" else None,
-        "agent": show.text(visit.agent),
-    }

@@ -20,7 +20,6 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from relay.compose import answers
@@ -32,6 +31,7 @@ from relay.deliver.exchange import Failure
 from relay.deliver.mx import Hop
 from relay.deliver.simulator import HOST, Act
 from relay.delivery import Delivery
+from relay.log import Log
 
 # Seconds after the copy was accepted.
 ANSWERED = 1.0  # by a machine
@@ -53,12 +53,6 @@ _ANSWERS = {
     Act.AUTO_REPLY: (ANSWERED, answers.auto_reply),
 }
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # listening everywhere is reached here
-
-
-class Log(Protocol):
-    """The lines of what did not come about."""
-
-    def warning(self, text: str, **fields: object) -> None: ...
 
 
 class _Cannot(Exception):

@@ -1,8 +1,8 @@
 """Header fields of a message, found by their bytes.
 
-Where the header ends, which fields it has and where each one lies; and the same message
-without some of them. Nothing is decoded, re-folded or written back: what is not cut out
-stays byte for byte. Parts and their encodings are not looked at.
+Where the header ends, which fields it has and where each one lies, so that others can cut
+some out and leave the rest byte for byte. Nothing is decoded, re-folded or written back.
+Parts and their encodings are not looked at.
 
 Rules:
  - Lines end in CRLF; acceptance has seen to that.
@@ -14,7 +14,7 @@ Never raises: bytes that are no message have no fields.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 # What acceptance lets through (`submission.max_header_size` is 256 KiB at most), and what it adds in front.
@@ -67,16 +67,3 @@ def fields_between(content: bytes, start: int, end: int) -> Iterator[Field]:
     """The fields of a header that lies at `content[start:end]`, for parts."""
     for found in _FIELD.finditer(content, start, end):
         yield Field(found[1].lower().decode("ascii"), found.start(), found.end(), found[2])
-
-
-def without(content: bytes, unwanted: Iterable[Field]) -> bytes:
-    """`content` without these fields of it (in order); the same object if there are none."""
-    kept = []
-    position = 0
-    for field in unwanted:
-        kept.append(content[position : field.start])
-        position = field.end
-    if not kept:
-        return content
-    kept.append(content[position:])
-    return b"".join(kept)

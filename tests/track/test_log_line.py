@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.log_line import MAX_LINE, Shown, visited
+from relay.log_delivery import visited
+from relay.log_line import MAX_LINE, Shown
 from tests.parts.written_log import ID, MORNING, Written
 from tests.track.visiting import visit
 from tracker.visit import Judged
