@@ -1,7 +1,7 @@
 """A delivery: one message to one recipient, its status, and the only moves it may make.
 
-Pure values. `MOVES` is the whole state machine; the store refuses what is not in it
-(`IllegalMove`), and the views count by these words and no others.
+Pure values. `MOVES` is the whole state machine: the store's statements make these moves and no
+others, and the views count by these words and no others.
 """
 
 from dataclasses import dataclass
@@ -44,16 +44,6 @@ MOVES: dict[Status, frozenset[Status]] = {
     # Released after its suppression was removed; or stopped when it was on its way, and sent all the same.
     S.REJECTED: frozenset({S.DEFERRED, S.SENT}),
 }
-
-
-class IllegalMove(Exception):
-    """Our own mistake: a status was to change in a way that `MOVES` does not know."""
-
-
-def check_move(old: Status, new: Status) -> None:
-    """Raise `IllegalMove` unless `old` → `new` is in `MOVES`."""
-    if new not in MOVES[old]:
-        raise IllegalMove(f"a delivery cannot go from {old} to {new}")
 
 
 @dataclass(frozen=True, slots=True)

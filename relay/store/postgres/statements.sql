@@ -51,7 +51,8 @@ SELECT add_work(:rows::jsonb);
 -- Names the attempt: a late answer to an old claim matches nothing. What a person held or cancelled meanwhile
 -- stays so, unless the attempt decided it; and what was suppressed, unless it was sent.
 UPDATE deliveries
-   SET status = CASE WHEN deliveries.status IN ('held', 'cancelled') AND r.status = 'deferred'
+   SET status = CASE WHEN (deliveries.status = 'held' AND r.status = 'deferred')
+                       OR (deliveries.status = 'cancelled' AND r.status IN ('deferred', 'rejected'))
                      THEN deliveries.status ELSE r.status END,
        due_at = CASE WHEN deliveries.status IN ('held', 'cancelled') THEN NULL ELSE r.due_at END,
        in_hand      = 0,

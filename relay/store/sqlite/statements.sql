@@ -45,7 +45,8 @@ SELECT value->>'destination', value->>'next_at'
 -- stays so, unless the attempt decided it; and what was suppressed, unless it was sent.
 WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows))
 UPDATE deliveries
-   SET status = CASE WHEN deliveries.status IN ('held', 'cancelled') AND value->>'status' = 'deferred'
+   SET status = CASE WHEN (deliveries.status = 'held' AND value->>'status' = 'deferred')
+                       OR (deliveries.status = 'cancelled' AND value->>'status' IN ('deferred', 'rejected'))
                      THEN deliveries.status ELSE value->>'status' END,
        due_at = CASE WHEN deliveries.status IN ('held', 'cancelled') THEN NULL ELSE value->>'due_at' END,
        in_hand      = 0,
