@@ -86,7 +86,7 @@ class Walk:
 
 
 async def test_a_delivery_makes_all_the_moves_of_the_table_and_no_others(store: Store) -> None:
-    """Whatever happens, in whatever order; the table promises no more than there is, and the numbers agree at the end."""
+    """Whatever happens, in whatever order; the table promises no more than there is, and the numbers agree."""
     everything = {(old, new) for old, news in MOVES.items() for new in news if old is not new}
     walk = Walk(store, random.Random(1))
     for _ in range(STEPS):
