@@ -58,7 +58,7 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
         # A terminal sends SIGINT to everybody; the supervisor hears it and says SIGTERM.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # A worker that knows how to reload says so with a handler of its own; until then SIGHUP must not kill it.
+        # A reload is the supervisor's affair too.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.reader.close()
         self._writer.close()

@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Mapping
 
-from relay.certificate import Certificate
+from relay.certificate import server_context
 from relay.config import Config, Endpoint
 from relay.log import Log
 from relay.store import Store
@@ -58,14 +58,13 @@ async def open_web(
     tracking = config.tracking
     server = None
     if tokens and tracking.listen:
-        certificate = Certificate(tracking.tls_certificate, tracking.tls_key) if tracking.tls_certificate else None
         server = await serve(
             [doors[endpoint] for endpoint in tracking.listen],
             keyring=lambda: tokens.reading,
             backend=Desk(store, journal, log, tracking.streams),
             settings=settings(config),
             trouble=log.error,
-            tls=certificate.context if certificate else None,
+            tls=server_context(tracking.tls_certificate, tracking.tls_key),
             clock=store.engine.now,
         )
     return PublicWeb(server, journal, Recorder(journal, store, log))

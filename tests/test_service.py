@@ -4,6 +4,7 @@ import asyncio
 import re
 import signal
 import smtplib
+import ssl
 from pathlib import Path
 
 from relay import private_key
@@ -11,9 +12,11 @@ from relay.compose.signature import verified
 from relay.event import Action
 from relay.log_actions import NAMED, log_actions
 from relay.signing_key import Algorithm
+from tests.parts.certs import Authority
 from tests.parts.mx import FakeMx
 from tests.parts.program import Relay, command, relay
 from tests.parts.written_log import ID, Written
+from tests.test_reload import gone
 
 
 async def submitted(program: Relay, recipient: str) -> str:
@@ -83,6 +86,37 @@ async def test_what_is_doubtful_in_the_configuration_is_said_at_the_start_and_at
         await program.line("reloaded: ")
         assert len(program.matching(r"warning: line 1: hostname: ")) == 2
         assert await program.stop() == 0
+
+
+async def test_a_renewed_certificate_is_used_after_a_reload(tmp_path: Path) -> None:
+    """Whoever comes then sees the new one; files that do not fit change nothing."""
+    authority = Authority(tmp_path)
+    first, second = authority.certificate("127.0.0.1"), authority.certificate("127.0.0.1")
+    files = {"tls_certificate": str(first.certificate), "tls_key": str(first.key)}
+    async with relay(tmp_path, {"submission": files}) as program:
+        (worker,) = program.children
+        serials = [await asyncio.to_thread(serial, program.submission, authority)]
+        first.certificate.write_bytes(second.certificate.read_bytes())
+        program.send(signal.SIGHUP)
+        await program.line("not reloaded, the old configuration stays: ")
+        serials.append(await asyncio.to_thread(serial, program.submission, authority))
+        first.key.write_bytes(second.key.read_bytes())
+        program.send(signal.SIGHUP)
+        program.ready_line = await program.line(r"/relay\[\d+\]: reloaded: ")
+        await gone(worker)
+        serials.append(await asyncio.to_thread(serial, program.submission, authority))
+        assert await program.stop() == 0
+    assert serials[0] == serials[1] != serials[2]
+
+
+def serial(address: tuple[str, int], authority: Authority) -> str:
+    """The number of the certificate that a client sees."""
+    with smtplib.SMTP(*address) as client:
+        client.starttls(context=authority.trust())
+        assert isinstance(client.sock, ssl.SSLSocket)
+        seen = client.sock.getpeercert()
+        assert seen
+        return str(seen["serialNumber"])
 
 
 async def test_a_key_of_the_configuration_signs_what_goes_out(tmp_path: Path) -> None:

@@ -130,9 +130,6 @@ class Conversation(Connection):
         """The reverse-path of the mail transaction; "" if it is null, None if there is no transaction."""
         return None
 
-    def recheck(self) -> None:
-        """What was learned about the client may have changed."""
-
     def forget(self) -> None:
         """RFC 3207 4.2: after STARTTLS nothing that was said before counts."""
         self.reset()
@@ -211,7 +208,8 @@ class Conversation(Connection):
                 self.say(bad.reply)
         except (Hangup, Timeout):
             raise
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            self.gate.log.database_trouble("cannot keep what clients bring, and they are told to come again", error)
             self.refuse(Refused(texts.CANNOT_STORE), _STAGES.get(verb, verb))
             self.reset()
         except Exception as error:  # RFC 5321 4.2.1: our own failure is 4yz, whatever it was; the client may come again
@@ -250,10 +248,10 @@ class Conversation(Connection):
 
     async def upgrade(self) -> None:
         """TLS from now on, and nothing that was said before counts. A failed handshake is a `Hangup`."""
-        assert self.gate.certificate
+        assert self.gate.tls
         self.forget()
         try:
-            await self.encrypt(self.gate.certificate.context)
+            await self.encrypt(self.gate.tls)
         except HandshakeFailed as failed:
             self.gate.log.note("TLS handshake failed", client=self.peer.text, why=str(failed))
             raise Hangup from None

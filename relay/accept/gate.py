@@ -5,6 +5,7 @@ Decides at the door only; what is said inside is the session's business.
 
 import asyncio
 import ipaddress
+import ssl
 from collections import Counter
 from functools import lru_cache
 from typing import Protocol
@@ -13,19 +14,14 @@ from relay.accept import texts
 from relay.accept.body import Budget
 from relay.accept.refusals import Refusals, Store
 from relay.accept.texts import Refused
-from relay.address import Address
-from relay.certificate import Certificate
 from relay.config import Config, Inbound, Submission
-from relay.log import Peer
+from relay.log import Log
 
 
 class Guest(Protocol):
     """A session, as those see it who let it in and out."""
 
     task: asyncio.Task[None] | None
-
-    def recheck(self) -> None:
-        """What was learned about the client may have changed."""
 
     def stop(self, chance: float) -> None:
         """End soon; who has just come may still send a message within `chance` seconds."""
@@ -34,45 +30,15 @@ class Guest(Protocol):
         """End now."""
 
 
-class SessionLog(Protocol):
-    """The lines of a session."""
-
-    def connect(self, service: str, peer: Peer) -> None: ...
-
-    def disconnect(self, service: str, peer: Peer, counts: dict[str, tuple[int, int]]) -> None: ...
-
-    def lost_connection(self, service: str, peer: Peer, after: str) -> None: ...
-
-    def timeout(self, service: str, peer: Peer, after: str) -> None: ...
-
-    def auth_failed(self, service: str, peer: Peer, mechanism: str, username: str | None, why: str) -> None: ...
-
-    def reject(
-        self,
-        service: str,
-        stage: str,
-        peer: Peer,
-        reply_line: str,
-        mail_from: Address | str | None,
-        rcpt_to: Address | str | None,
-        helo: str | None,
-        proto: str,
-    ) -> None: ...
-
-    def note(self, text: str, **fields: object) -> None: ...
-
-    def error(self, text: str, exc: BaseException | None = None, **fields: object) -> None: ...
-
-
 class Gate:
     """One per worker and service."""
 
     def __init__(
         self,
         config: Config,
-        log: SessionLog,
+        log: Log,
         store: Store,
-        certificate: Certificate | None = None,
+        tls: ssl.SSLContext | None = None,
         settings: Submission | Inbound | None = None,
     ) -> None:
         """`settings` are the service's limits; without them it is the submission service."""
@@ -80,7 +46,7 @@ class Gate:
         self.settings: Submission | Inbound = settings or config.submission
         self.log = log
         self.refusals = Refusals(store, log)
-        self.certificate = certificate
+        self.tls = tls  # for STARTTLS
         self.budget = Budget(self.settings.memory)
         self.sessions: set[Guest] = set()
         self._clients: Counter[str] = Counter()

@@ -21,16 +21,16 @@ from aiosmtpd.smtp import syntax
 
 from relay import return_path
 from relay.accept import commands, headers, texts
-from relay.accept.gate import Gate, SessionLog
+from relay.accept.gate import Gate
 from relay.accept.letter import Letter, TooEarly
 from relay.accept.refusals import Store
 from relay.accept.server import Server
-from relay.accept.submission import Log as MessageLog
 from relay.accept.texts import Refused
 from relay.accept.transaction import Transaction
 from relay.address import Address
-from relay.certificate import Certificate
+from relay.certificate import server_context
 from relay.config import Config, Endpoint
+from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.return_path import Own
 from tracker.token import Keyring
@@ -43,12 +43,6 @@ class Reader(Protocol):
 
     async def take(self, letter: Letter, recipient: Address, own: Own) -> None:
         """Act on it; what it changes is committed when this returns. Raises `StoreUnavailable`, `TooEarly`."""
-
-
-class Log(SessionLog, MessageLog, Protocol):
-    """The lines of a session and of what came by it."""
-
-    def removed(self, queue_id: str) -> None: ...
 
 
 class Inbound:
@@ -81,7 +75,7 @@ class Inbound:
         return return_path.read(self._keyring(), address.local) or Refused(texts.NO_SUCH_ADDRESS)
 
     async def take(
-        self, session: "InboundSession", reverse_path: Address | None, owns: Mapping[Address, Own], content: bytes
+        self, session: "InboundSession", reverse_path: Address | None, owns: Mapping[Own, Address], content: bytes
     ) -> str | Refused:
         """Have it understood and kept: the name under which it is in the log, or why not. Raises `StoreUnavailable`."""
         submission = self.config.submission
@@ -106,9 +100,9 @@ class Inbound:
             return Refused(texts.TOO_EARLY)
         return letter.queue_id
 
-    async def _take(self, letter: Letter, owns: Mapping[Address, Own]) -> None:
+    async def _take(self, letter: Letter, owns: Mapping[Own, Address]) -> None:
         try:
-            for recipient, own in owns.items():
+            for own, recipient in owns.items():
                 await self._reader.take(letter, recipient, own)
         finally:
             self._log.removed(letter.queue_id)
@@ -127,7 +121,7 @@ class InboundSession(Transaction):
     def __init__(self, gate: Gate, inbound: Inbound, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(gate, loop)
         self._inbound = inbound
-        self._owns: dict[Address, Own] = {}
+        self._owns: dict[Own, Address] = {}  # postmaster and POSTMASTER are one, and get one letter
 
     def now(self) -> float:
         return self._inbound.clock()
@@ -137,7 +131,7 @@ class InboundSession(Transaction):
         self._owns = {}
 
     def extensions(self) -> list[str]:
-        tls = ["STARTTLS"] if self.gate.certificate and not self.client.tls else []
+        tls = ["STARTTLS"] if self.gate.tls and not self.client.tls else []
         return [f"SIZE {self.most()}", *EXTENSIONS, *tls]
 
     def most(self) -> int:
@@ -175,15 +169,16 @@ class InboundSession(Transaction):
         address = recipient.address
         limit = self._inbound.settings.max_recipients
         own = self._inbound.own(address)
-        if isinstance(own, Own) and address not in self._owns and len(self._owns) >= limit:
+        name = (address.local, address.destination)
+        if isinstance(own, Own) and name not in self._recipients and len(self._recipients) >= limit:
             own = Refused(texts.TOO_MANY_RECIPIENTS, {"limit": limit})
         if isinstance(own, Refused):
             self.refuse(own, "RCPT", mail_from=mail.reverse_path or "", rcpt_to=address)
             return
         if not address.domain:
             address = replace(address, domain=self._inbound.settings.bounce_domain)
-        self._owns[address] = own
-        self._recipients[address.local, address.destination] = recipient
+        self._owns.setdefault(own, address)
+        self._recipients[name] = recipient
         self.say(texts.RECIPIENT_OK)
 
 
@@ -196,8 +191,8 @@ async def serve_inbound(
     """
     config = inbound.config
     settings = config.submission
-    certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
-    gate = Gate(config, log, store, certificate, inbound.settings)
+    tls = server_context(settings.tls_certificate, settings.tls_key)
+    gate = Gate(config, log, store, tls, inbound.settings)
     server = Server(gate, lambda loop: InboundSession(gate, inbound, loop), inbound.settle)
     await server.open(inbound.settings.listen, doors)
     return server

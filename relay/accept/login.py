@@ -27,7 +27,8 @@ async def log_in(session: Conversation, logins: Logins, mechanism: str, initial:
         return None
     try:
         result = await logins.check(login, session.client.ip)
-    except StoreUnavailable:
+    except StoreUnavailable as error:
+        session.gate.log.database_trouble("cannot check logins, and clients are told to come again", error)
         # RFC 4954 6: a trouble of ours is 454, never a wrong password.
         session.refuse(Refused(texts.CANNOT_CHECK_LOGIN), "AUTH")
         return None

@@ -8,8 +8,7 @@
 Who has come a moment before the end may still send one message.
 
 Every worker listens on the same ports (SO_REUSEPORT). A port of 0 lets the system choose;
-`addresses` says what it chose. Both kinds of listener use the certificate of the moment:
-`reload` concerns whoever connects, or says STARTTLS, from then on.
+`addresses` says what it chose. Both kinds of listener use the same certificate.
 Fails with `OSError` where a port or a certificate file cannot be had.
 """
 
@@ -21,11 +20,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from relay.accept.connection import TLS_HANDSHAKE
 from relay.accept.conversation import Conversation
 from relay.accept.credentials import Logins
-from relay.accept.gate import Gate, SessionLog
+from relay.accept.gate import Gate
 from relay.accept.session import SubmissionSession
 from relay.accept.submission import Submission
-from relay.certificate import Certificate
+from relay.certificate import server_context
 from relay.config import Config, Endpoint
+from relay.log import Log
 
 BACKLOG = 1024
 NewSession = Callable[[asyncio.AbstractEventLoop], Conversation]
@@ -48,16 +48,6 @@ class Server:
     def sessions(self) -> int:
         """How many clients are inside."""
         return len(self._gate.sessions)
-
-    def reload(self) -> None:
-        """Read certificate and key again; if they are no good, keep the old ones and raise `OSError`."""
-        if self._gate.certificate:
-            self._gate.certificate.reload()
-
-    def forget_credentials(self) -> None:
-        """Credentials may have changed: sessions look theirs up at the next MAIL (they do so every 10 s anyway)."""
-        for session in self._gate.sessions:
-            session.recheck()
 
     def refuse_new(self) -> None:
         """Stop listening. Sessions go on."""
@@ -128,17 +118,17 @@ class Server:
 async def serve_submission(
     submission: Submission,
     config: Config,
-    log: SessionLog,
+    log: Log,
     *,
     logins: Logins | None = None,
     doors: Mapping[Endpoint, socket.socket] | None = None,
 ) -> Server:
     """Listen on every endpoint of `[submission]`; for one in `doors` on the bound socket there. Raises `OSError`."""
     settings = config.submission
-    certificate = Certificate(settings.tls_certificate, settings.tls_key) if settings.tls_certificate else None
-    if settings.listen_tls and not certificate:
+    tls = server_context(settings.tls_certificate, settings.tls_key)
+    if settings.listen_tls and not tls:
         raise OSError("submission.listen_tls needs submission.tls_certificate")
-    gate = Gate(config, log, submission.store, certificate)
+    gate = Gate(config, log, submission.store, tls)
     known = logins or Logins(submission.store)
 
     def session(loop: asyncio.AbstractEventLoop) -> Conversation:
@@ -146,5 +136,5 @@ async def serve_submission(
 
     server = Server(gate, session, submission.settle)
     await server.open(settings.listen, doors)
-    await server.open(settings.listen_tls, doors, certificate.context if certificate else None)
+    await server.open(settings.listen_tls, doors, tls)
     return server

@@ -43,10 +43,6 @@ class SubmissionSession(Transaction):
         self._good_until = 0.0  # the loop's time until which the credential is taken to be as it was
         self._denied: tuple[Address | None] | None = None  # the reverse-path of a stranger whose MAIL was refused
 
-    def recheck(self) -> None:
-        """Credentials have changed: look ours up again at the next MAIL."""
-        self._good_until = 0.0
-
     def now(self) -> float:
         return self._submission.clock()
 
@@ -56,7 +52,7 @@ class SubmissionSession(Transaction):
 
     def extensions(self) -> list[str]:
         lines = [f"SIZE {self.most()}", *EXTENSIONS]
-        if self.gate.certificate and not self.client.tls:
+        if self.gate.tls and not self.client.tls:
             lines.append("STARTTLS")
         if self._may_log_in():
             lines.append("AUTH PLAIN LOGIN")

@@ -55,7 +55,7 @@ class SmallVerbs(Conversation):
             self.say(texts.NO_ARGUMENT)
         elif self.client.tls:
             self.say(texts.TLS_ACTIVE)
-        elif not self.gate.certificate:
+        elif not self.gate.tls:
             self.say(texts.NO_TLS)
         else:
             self.say(texts.START_TLS)

@@ -23,7 +23,7 @@ from relay.credential import Credential, Rate
 from relay.delivery import Delivery
 from relay.envelope import Envelope
 from relay.event import Refusal
-from relay.log import Peer
+from relay.log import Log, Peer
 from relay.queue_id import QueueIds
 from relay.store.accepted import Accepted
 from suppression.entry import Entry
@@ -61,23 +61,6 @@ class Courier(Protocol):
 
     def unreserve(self, deliveries: Sequence[Delivery]) -> None:
         """The commit failed."""
-
-
-class Log(Protocol):
-    """The lines of an accepted message."""
-
-    def client(
-        self,
-        queue_id: str,
-        service: str,
-        peer: Peer,
-        sasl_method: str | None = None,
-        sasl_username: str | None = None,
-    ) -> None: ...
-
-    def message_id(self, queue_id: str, message_id: str) -> None: ...
-
-    def queued(self, queue_id: str, sender: Address | str | None, size: int, nrcpt: int) -> None: ...
 
 
 class Submission:
@@ -181,6 +164,8 @@ class Submission:
             return Refused(texts.LOOP, {"hops": head.hops, "limit": limit})
         credential = client.credential
         if credential and credential.domains:
+            if not head.senders:
+                return _foreign(credential, "without a From")
             for value in head.senders:
                 found = [_domain(address) for address in headers.addresses(value)] or ["an unreadable From"]
                 for domain in found:

@@ -1,10 +1,13 @@
-"""Writes the lines that we put on top of a message: Received, and Message-ID and Date where they lack. Pure.
+"""Writes the lines that we put on top of a message: Received, and Message-ID and Date where they lack.
+
+Pure, but for what is random in a Message-ID.
 
 Standards: RFC 5321 4.4 (Received), RFC 3848 and RFC 6531 4.3 (the words after "with"),
 RFC 5322 3.3 (dates) and 3.6.4 (message identifiers).
 """
 
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -73,5 +76,5 @@ def date(second: int) -> str:
 
 
 def message_id(hostname: str, queue_id: str) -> str:
-    """RFC 5322 3.6.4: unique because our queue ids are."""
-    return f"<{queue_id}@{hostname.strip('[]')}>"
+    """RFC 5322 3.6.4: unique because our queue ids are; and nobody guesses it: who names it has seen the message."""
+    return f"<{queue_id}.{secrets.token_hex(8)}@{hostname.strip('[]')}>"

@@ -168,6 +168,15 @@ async def test_each_recipient_is_told_once(here: Path) -> None:
         assert [own.use for _, _, own in service.desk.taken] == [Use.BOUNCE, Use.FEEDBACK]
 
 
+async def test_one_letter_to_people_is_one_however_often_they_are_named(here: Path) -> None:
+    """Nobody makes sixty copies of it by writing postmaster in sixty ways."""
+    async with running(here) as service:
+        client = await service.hello()
+        await client.envelope("", f"postmaster@{DOMAIN}", f"POSTMASTER@{DOMAIN}", "Postmaster", f"abuse@{DOMAIN}")
+        assert (await client.data(REPORT)).startswith("250 ")
+        assert [own.use for _, _, own in service.desk.taken] == [Use.PEOPLE]
+
+
 @pytest.mark.parametrize(
     ("trouble", "reply"),
     [
@@ -183,6 +192,8 @@ async def test_our_own_trouble_is_temporary(here: Path, trouble: Exception, repl
         client = await service.hello()
         await client.envelope("", BOUNCE)
         assert (await client.data(REPORT)).startswith(reply)
+        if isinstance(trouble, StoreUnavailable):
+            assert "told to come again: no space left" in service.log_lines()
         service.desk.trouble = None
         await client.envelope("", BOUNCE)
         assert (await client.data(REPORT)).startswith("250 ")

@@ -170,15 +170,15 @@ async def test_a_stranger_who_goes_on_is_told_nothing_and_looks_to_fail2ban_as_i
         assert wanted in service.log_lines()
 
 
-async def test_a_credential_that_is_revoked_ends_its_sessions(here: Path) -> None:
+async def test_a_credential_that_is_revoked_ends_its_sessions(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that lasts is looked at again from time to time."""
+    monkeypatch.setattr("relay.accept.session.RECHECK", 0.0)
     async with running(here, credential()) as service:
         client = await service.hello()
         await client.log_in()
         await client.envelope()
         assert (await client.data(b"hello")).startswith("250 ")
         del service.store.known["billing-app"]
-        service.server.forget_credentials()
         assert (await client.ask("MAIL FROM:<a@example.com>")).startswith(
             "421 4.7.0 Credential billing-app is not valid any more. [R4123 "
         )

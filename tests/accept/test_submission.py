@@ -31,10 +31,11 @@ async def test_a_message_gets_a_received_line_and_what_it_lacks(here: Path) -> N
             "Received: from app.example.com ([127.0.0.1])\r\n"
             f"\tby {HOST} (Mailtrail) with ESMTP id {queue_id}\r\n"
             "\tfor <b@example.net>; Sat, 21 Nov 2026 09:34:02 +0000\r\n"
-            f"Message-ID: <{queue_id}@{HOST}>\r\n"
+            f"Message-ID: {service.last.message.message_id}\r\n"
             "Date: Sat, 21 Nov 2026 09:34:02 +0000\r\n"
         ) + content.decode("latin-1")
         assert service.last.message.size == len(service.last.content)
+        assert re.fullmatch(rf"<{queue_id}\.[0-9a-f]{{16}}@{HOST}>", service.last.message.message_id)
 
 
 async def test_message_id_and_date_are_kept_where_they_are(here: Path) -> None:
@@ -181,6 +182,7 @@ async def test_a_header_too_big_is_refused(here: Path) -> None:
         ("a@example.com", b"From: a@example.com\r\nFrom: b@other.example", "other.example"),
         ("a@example.com", b"From: <a@example.com> <b@other.example>", "other.example"),
         ("a@example.com", b"From: nobody", "an unreadable From"),
+        ("a@example.com", b"Subject: from whom?", "without a From"),
     ],
 )
 async def test_a_credential_may_only_use_its_domains(here: Path, sender: str, header: bytes, refused: str) -> None:

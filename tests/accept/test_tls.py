@@ -120,31 +120,3 @@ async def _last_of(reader: asyncio.StreamReader) -> bytes:
     except ConnectionError:
         pass
     return b""
-
-
-async def test_a_new_certificate_is_used_from_the_next_handshake_on(
-    here: Path, authority: Authority, tmp_path: Path
-) -> None:
-    """For both kinds of TLS; and files that are no good change nothing."""
-    first, second = authority.certificate("localhost"), authority.certificate("localhost")
-    async with running(here, certified=first) as service:
-        serials = [await _serial(service, authority)]
-        first.certificate.write_bytes(second.certificate.read_bytes())
-        with pytest.raises(ssl.SSLError):
-            service.server.reload()
-        serials.append(await _serial(service, authority))
-        first.key.write_bytes(second.key.read_bytes())
-        service.server.reload()
-        serials.append(await _serial(service, authority))
-    assert serials[0] == serials[1] != serials[2]
-
-
-async def _serial(service: Service, authority: Authority) -> str:
-    client = await service.connect(tls=authority.trust())
-    await client.hello()
-    certificate = client.writer.get_extra_info("ssl_object").getpeercert()
-    serial: str = certificate["serialNumber"]
-    plain = await service.hello()
-    await plain.start_tls(authority.trust())
-    assert plain.writer.get_extra_info("ssl_object").getpeercert()["serialNumber"] == serial
-    return serial

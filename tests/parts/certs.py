@@ -30,8 +30,8 @@ class Authority:
         """Certificate and key for `host` (a name or an IP address); negative `days` make an expired one."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(_name(host), key.public_key(), host=host, days=days)
-        stem = self._directory / f"{host.replace(':', '_')}-{certificate.serial_number:x}"
-        made = Certified(stem.with_suffix(".crt"), stem.with_suffix(".key"))
+        stem = f"{host.replace(':', '_')}-{certificate.serial_number:x}"
+        made = Certified(self._directory / f"{stem}.crt", self._directory / f"{stem}.key")
         made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         made.key.write_bytes(
             key.private_bytes(
