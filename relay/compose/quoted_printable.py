@@ -43,7 +43,7 @@ def splice(raw: bytes, edits: Sequence[Edit]) -> bytes:
     writer = _Writer(raw)
     for edit, (start, end), (again, _) in zip(edits, spans, spans[1:], strict=False):
         writer.keep_to(start)
-        writer.write(edit.new, end, again)
+        writer.write(edit.new, end, again, last=edit is edits[-1])
     writer.keep_to(len(raw))
     return b"".join(writer.out)
 
@@ -88,8 +88,8 @@ class _Writer:
         self.out.append(self._raw[self._position : end])
         self._kept, self._position = self._position, end
 
-    def write(self, new: bytes, end: int, again: int) -> None:
-        """Write `new` in place of `raw` up to `end`; `raw[end:again]` will be kept behind it."""
+    def write(self, new: bytes, end: int, again: int, *, last: bool) -> None:
+        """Write `new` in place of `raw` up to `end`; `raw[end:again]` will be kept behind it, `last` of all or not."""
         # 1. Nothing may grow together: an "=" before it with its first characters, a blank with a line end behind it.
         # 2. Lines of 76.
         # 3. A soft break behind it, if the rest of the line finds no room.
@@ -107,7 +107,7 @@ class _Writer:
             self._break()
         line_end = raw.find(b"\r\n", end, again)
         rest = (line_end if line_end >= 0 else again) - end
-        room = LONGEST if line_end >= 0 or again == len(raw) else LONGEST - 1
+        room = LONGEST if line_end >= 0 or last else LONGEST - 1
         if rest and self._column + rest > room and not raw.startswith(b"--", end):
             self._break()
         self._position = end
@@ -121,15 +121,30 @@ class _Writer:
                 cut -= 1
             if (escape := quoted.rfind(b"=", max(position, cut - 2), cut)) >= 0:
                 cut = escape
-            self.out.append(quoted[position:cut])
+            if cut > position:
+                self.out.append(quoted[position:cut])
             self._break()
             position = cut
         self.out.append(quoted[position:])
         self._column += len(quoted) - position
 
     def _break(self) -> None:
-        self.out.append(_SOFT)
-        self._column = 0
+        taken = self._last_kept() if self._column == LONGEST else b""
+        if taken:
+            self.out[-1] = self.out[-1][: -len(taken)]
+        self.out += (_SOFT, taken)
+        self._column = len(taken)
+
+    def _last_kept(self) -> bytes:
+        """What of a full line goes along behind the soft break, for which it has no room: its last character.
+
+        Nothing if that was not kept but written, or the line has nothing else.
+        """
+        kept = self.out[-1]
+        length = 3 if _TOKEN.fullmatch(kept, max(0, len(kept) - 3)) else 1
+        while length < len(kept) and kept.startswith(b"-", len(kept) - length):
+            length += 1
+        return kept[-length:] if length < len(kept) else b""
 
 
 def _escape(octet: re.Match[bytes]) -> bytes:

@@ -131,6 +131,23 @@ def test_no_line_of_a_splice_is_above_76_characters(octets: bytes, data: st.Data
     assert all(line in raw.split(b"\r\n") for line in lines if line.startswith(b"--") and not dashes)
 
 
+@pytest.mark.parametrize(
+    ("raw", "edits", "spliced"),
+    [
+        (b"a" * 76, [Edit(76, 76, b"b")], b"a" * 75 + b"=\r\nab"),
+        (b"a" * 76 + b"\r\nc", [Edit(76, 76, b"b")], b"a" * 75 + b"=\r\nab\r\nc"),
+        (b"a" * 73 + b"=3D", [Edit(74, 74, b"b")], b"a" * 73 + b"=\r\n=3Db"),
+        (b"a" * 75 + b"-", [Edit(76, 76, b"b")], b"a" * 74 + b"=\r\na-b"),
+        (b"aa", [Edit(0, 0, b"b" * 74), Edit(2, 2, b"c")], b"b" * 74 + b"=\r\naac"),
+    ],
+)
+def test_what_is_written_behind_a_full_line_takes_its_last_character_along(
+    raw: bytes, edits: list[Edit], spliced: bytes
+) -> None:
+    """There is no room for the "=" of a soft break: it stands one character, or one escape, before."""
+    assert splice("quoted-printable", raw, edits) == spliced
+
+
 def test_a_blank_at_the_end_of_a_line_is_not_left_to_chance() -> None:
     """RFC 2045 6.7 (3): a blank that an edit leaves before a line end is kept from being taken off."""
     assert splice("quoted-printable", b"a b\r\n", [Edit(2, 3, b"")]) == b"a =\r\n\r\n"
