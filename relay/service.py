@@ -173,6 +173,7 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
             lifeline.ready()
             await stopped
             deadline = time.monotonic() + config.grace
+            dispatcher.claim_no_more()  # sessions may take all of the grace to end
             await asyncio.gather(*(each.close(config.grace) for each in (server, inbound) if each))
             await dispatcher.stop(max(0.0, deadline - time.monotonic()))
             await looking

@@ -251,14 +251,18 @@ class Dispatcher:
             self._carrier.forget(work.delivery)
             self._hand.drop(work)
 
+    def claim_no_more(self) -> None:
+        """What is in hand goes on; nothing is added to it, and what is accepted from now on is for others."""
+        self._stopping = True
+        self._hand.look.set()
+
     async def stop(self, grace: float) -> None:
         """Claim no more, give back what waits, finish what is being tried within `grace` seconds.
 
         Outcomes that cannot be written are kept until then, should the store come back; those that are lost are told.
         """
         deadline = time.monotonic() + grace
-        self._stopping = True
-        self._hand.look.set()
+        self.claim_no_more()
         await self._give_back(self._hand.take_out(set(self._hand.waiting)))
         await self._hand.close(grace)
         await self._store.flush()  # outcomes that are being written

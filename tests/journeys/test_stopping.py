@@ -46,6 +46,24 @@ async def test_a_stop_finishes_what_is_in_hand(internet: Internet, tmp_path: Pat
     assert here.rows("SELECT status FROM email_status")[0]["status"] == "sent"
 
 
+async def test_a_relay_that_stops_begins_nothing_new(internet: Internet, tmp_path: Path) -> None:
+    """However long a client takes to end its session: what becomes due meanwhile is for the next start."""
+    settings = internet.settings() | {"grace": "3s"}
+    async with office(tmp_path, internet, settings) as here, internet.mx("new.test", rcpt="450 4.2.1 later"):
+        queue_id = await here.send("bob@new.test")
+        await here.outcome(queue_id, "deferred")
+        await here.cli("queue", "hold", queue_id, "--yes")
+        reader, writer = await asyncio.open_connection(*here.program.submission)
+        writer.write(b"EHLO slow\r\nMAIL FROM:<ada@sender.test>\r\nRCPT TO:<bob@new.test>\r\nDATA\r\n")
+        await reader.readuntil(b"354 ")
+        here.program.send(signal.SIGTERM)
+        await here.program.line("stopping")
+        await here.cli("queue", "release", queue_id, "--yes")
+        await here.program.exit_code()
+        writer.close()
+    assert len(here.attempts(queue_id)) == 1
+
+
 async def test_a_killed_worker_is_replaced_and_its_mail_arrives(internet: Internet, tmp_path: Path) -> None:
     """SIGKILL to the worker that has a message in hand: its lease ends, and the next worker tries again."""
     async with office(tmp_path, internet, internet.settings(lease="1s")) as here:
