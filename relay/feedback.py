@@ -7,9 +7,10 @@ What a server tells of a delivery goes on to the message's sender as a notice of
 (`late_notice.py`).
 
 Rules. The address says whose report it is, never the text: whoever writes to us can harm no address but the one whose
-token he holds. A report without a token (a feedback loop's) is believed if it names a message of ours that was sent to
-the address it names. Only `sent` can bounce late; the same report once more changes nothing. What is
-delayed, delivered or passed on is an event and no more; so is an automatic answer. Ordinary mail is forwarded with
+token he holds. A report to another address (a feedback loop's) is about the delivery whose token stands in the header
+that it brings back; without one it must name a message that was sent to the address it names and to nobody else, for
+all who have a message know its Message-ID. Only `sent` can bounce late; the same report once more changes nothing. What
+is delayed, delivered or passed on is an event and no more; so is an automatic answer. Ordinary mail is forwarded with
 the null reverse-path, or dropped; nobody is told about a notice: nothing goes in circles.
 Standards: RFC 3464, RFC 5965, RFC 3834, RFC 2369 3.2, RFC 5321 4.5.5.
 Fails with `StoreUnavailable`, and with `TooEarly` for a bounce that overtook the 250 of its own delivery: 4yz, and the
@@ -20,7 +21,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from relay import late_notice, return_path
 from relay.accept import headers
@@ -30,7 +30,9 @@ from relay.config import Config
 from relay.deliver import returned
 from relay.deliver.aftermath import End, aftermath
 from relay.delivery import Verdict
+from relay.envelope import Origin
 from relay.event import Event
+from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.return_path import Own, Use
 from relay.store import Accepted, Store
@@ -44,21 +46,8 @@ from tracker.token import Keyring, Purpose
 
 LARGE = 64 * 1024  # octets of a letter that is read in a thread
 MOST_TOKENS = 20  # in the header of an enclosed message that are tried
+_FIELD = return_path.FIELD.lower()
 _IN_URL = re.compile(r"/u/([A-Za-z0-9_-]{30,60})(?![A-Za-z0-9_-])")
-
-
-class Log(Protocol):
-    """The lines of what came back."""
-
-    def queued(self, queue_id: str, sender: Address | str | None, size: int, nrcpt: int) -> None: ...
-
-    def came_back(
-        self, queue_id: str, recipient: Address, delay: float, what: str, about: tuple[str, int] | None, said: str
-    ) -> None: ...
-
-    def suppression(
-        self, event: str, queue_id: str | None, actor: str, address: str, scope: str, **fields: object
-    ) -> None: ...
 
 
 class Feedback:
@@ -235,7 +224,9 @@ class Feedback:
         """The deliveries that genuine tokens in the enclosed header name."""
         keyring = self._keyring()
         found: dict[tuple[str, int], None] = {}
-        for _, value in report.original.headers:
+        for name, value in report.original.headers:
+            if name == _FIELD and (own := return_path.read(keyring, value.strip())) and own.queue_id:
+                found[own.queue_id, own.number] = None
             for local in self._in_address.findall(value):
                 if own := return_path.read(keyring, local):
                     found[own.queue_id, own.number] = None
@@ -245,14 +236,14 @@ class Feedback:
         return list(found)
 
     async def _by_name(self, report: Report, addresses: tuple[str, ...]) -> Sent | None:
-        """The delivery to one of these of the message that the report brings back."""
+        """The delivery to one of these of the message that comes back, if only its recipient can know that."""
         if not report.original.message_id:
             return None
         for address in addresses:
             if "@" in address and (
                 known := await self._store.find_sent(recipient=address, message_id=report.original.message_id)
             ):
-                return known
+                return known if known.recipients == 1 and known.origin == Origin.APPLICATION else None
         return None
 
     # --- mail for people -------------------------------------------------------------------------------------

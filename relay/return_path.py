@@ -5,6 +5,9 @@
     fbl        where mailbox providers send complaints (RFC 5965)
     postmaster, abuse        people (RFC 2142)
 
+The local part of the reverse-path also stands in the copy itself, in the field `X-Delivery-ID`: a report that brings
+the message back names the delivery by it, wherever it is sent.
+
 Pure. Does not ask whether the delivery exists, and sends nothing.
 
 Rules. The token says whose bounce it is, never the text of the bounce. It survives a change of case, as mail
@@ -22,6 +25,7 @@ from relay.delivery import Delivery
 from tracker.token import Keyring, Purpose, Token
 
 FEEDBACK = "fbl"
+FIELD = "X-Delivery-ID"
 _PEOPLE = ("postmaster", "abuse")
 
 

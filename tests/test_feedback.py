@@ -17,7 +17,7 @@ from relay.address import Address
 from relay.compose.dsn import Kind, should_notify
 from relay.config import Config, Inbound, SuppressionSection
 from relay.delivery import Status, Verdict
-from relay.envelope import Notify
+from relay.envelope import Notify, Origin
 from relay.feedback import Feedback
 from relay.queue_id import QueueIds
 from relay.return_path import ReturnPaths, bounce_local, read, unsubscribe_local
@@ -361,7 +361,7 @@ async def test_a_bounce_that_overtakes_its_own_250_comes_again(desk: Desk) -> No
 # --- complaints, wishes, automatic answers ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("named", ["token", "message", "unsubscribe link", "return path"])
+@pytest.mark.parametrize("named", ["token", "message", "unsubscribe link", "return path", "copy"])
 async def test_a_complaint_marks_the_delivery_and_stops_all_mail(desk: Desk, named: str) -> None:
     """However it names the delivery, even where the provider hides the address; twice is once."""
     mail = await desk.sent(tag="weekly")
@@ -375,6 +375,7 @@ async def test_a_complaint_marks_the_delivery_and_stops_all_mail(desk: Desk, nam
             "fbl",
         ),
         "return path": (arf(f"Return-Path: <{sent_as}>"), "fbl"),
+        "copy": (arf(f"X-Delivery-ID: {bounce_of(mail)}"), "fbl"),
     }[named]
     for _ in range(2):
         await desk.take(content, local)
@@ -399,6 +400,26 @@ async def test_a_complaint_that_names_no_delivery_of_ours_changes_nothing(desk: 
     mail = await desk.sent()
     await desk.take(content, "fbl")
     assert await desk.events(mail) == []
+    assert await desk.listed() == {}
+
+
+@pytest.mark.parametrize("content", [arf("Message-ID: <1@sender.test>", BOB), dsn()])
+async def test_who_has_a_message_can_report_it_for_himself_alone(desk: Desk, content: bytes) -> None:
+    """All recipients know its Message-ID: of a message to several, only the token in one's own copy is believed."""
+    mail = accepted([BOB, "eve@x.test"])
+    await desk.store.accept(mail, claimed=True)
+    for number in (0, 1):
+        await settle(desk.store, claimed(mail, number), SENT)
+    await desk.take(content, "fbl")
+    assert await desk.listed() == {}
+    await desk.take(arf(f"X-Delivery-ID: {bounce_local(KEYRING, mail.message.queue_id, 1)}", BOB), "fbl")
+    assert await desk.listed() == {"eve@x.test": "complaint"}
+
+
+async def test_a_notice_of_ours_is_reported_by_nobody(desk: Desk) -> None:
+    """Its Message-ID can be guessed, and its recipient is the sender of our own mail."""
+    await desk.sent(origin=Origin.NOTICE, reverse_path=None)
+    await desk.take(arf("Message-ID: <1@sender.test>", BOB), "fbl")
     assert await desk.listed() == {}
 
 

@@ -1,8 +1,8 @@
 """One recipient's copy of a message, as it goes out: tracked, with unsubscribe headers, signed.
 
 It is the accepted content without what the application said to us alone, with links that lead through
-the tracker and a pixel where that is wanted, and our signature on top. Everything else is the same byte
-for byte. Pure (`now` is an argument), and on the hot path: a message with nothing to do costs one
+the tracker and a pixel where that is wanted, and on top our signature and the name of the delivery. Everything
+else is the same byte for byte. Pure (`now` is an argument), and on the hot path: a message with nothing to do costs one
 search through its header and is returned as it is, not copied.
 
 Rules:
@@ -27,6 +27,7 @@ from relay.config import Tracking
 from relay.controls import is_control
 from relay.delivery import Delivery
 from relay.envelope import Message, Origin
+from relay.return_path import FIELD, bounce_local
 from tracker import unsubscribe
 from tracker.token import Keyring
 
@@ -47,7 +48,7 @@ class Making:
     tracking: Tracking
     keyring: Keyring | None  # None: nothing is tracked
     sign: Sign
-    unsubscribe_domain: str | None = None  # where mail to u-TOKEN@ it unsubscribes; None: nowhere
+    bounce_domain: str | None = None  # where bounces and mail that unsubscribes come back; None: nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def render(delivery: Delivery, content: bytes, making: Making, now: float) -> Co
     """The copy of `content` that `delivery` is to send. `now` (Unix seconds) is the time of the signature."""
     # 1. Nothing to take off, to track or to add: it stays.
     # 2. Control fields off, tracking in, unsubscribe headers on.
-    # 3. Signatures that this broke off; ours on.
+    # 3. Signatures that this broke off; ours on, and the delivery's name.
     message = delivery.message
     links = _links(delivery, making)
     opens = links is not None and making.tracking.opens and message.track_opens
@@ -77,11 +78,11 @@ def render(delivery: Delivery, content: bytes, making: Making, now: float) -> Co
             if opens or clicks:
                 tracked = track(draft, links, making.tracking, opens=opens, clicks=clicks)
             if message.unsubscribe:
-                _offer_unsubscribe(draft, links, making.unsubscribe_domain)
+                _offer_unsubscribe(draft, links, making.bounce_domain)
         _drop_broken_signatures(draft)
         content = draft.made()
-    signatures = making.sign(content, _from_domain(message), now)
-    return Copy(signatures + content if signatures else content, tracked.trackable, tracked.links, tracked.note)
+    top = making.sign(content, _from_domain(message), now) + _name(delivery, making)
+    return Copy(top + content if top else content, tracked.trackable, tracked.links, tracked.note)
 
 
 def _links(delivery: Delivery, making: Making) -> Links | None:
@@ -90,6 +91,14 @@ def _links(delivery: Delivery, making: Making) -> Links | None:
     if making.keyring is None or not making.tracking.on or message.origin is not Origin.APPLICATION:
         return None
     return Links(making.keyring, making.tracking.base_url, message.queue_id, delivery.number)
+
+
+def _name(delivery: Delivery, making: Making) -> bytes:
+    """The field by which a report names this delivery; only where reports come back, and about applications' mail."""
+    message = delivery.message
+    if making.keyring is None or making.bounce_domain is None or message.origin is not Origin.APPLICATION:
+        return b""
+    return f"{FIELD}: {bounce_local(making.keyring, message.queue_id, delivery.number)}\r\n".encode()
 
 
 def _has_controls(content: bytes) -> bool:

@@ -45,6 +45,7 @@ class Sent:
     tag: str  # "": none
     origin: str
     received_at: float
+    recipients: int  # of its message
 
     @property
     def delivered(self) -> bool:

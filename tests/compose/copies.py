@@ -26,10 +26,10 @@ def unsigned(content: bytes, domain: str, now: float) -> bytes:
     return b""
 
 
-def making(sign: Any = unsigned, unsubscribe_domain: str | None = None, **tracking: Any) -> Making:
+def making(sign: Any = unsigned, bounce_domain: str | None = None, **tracking: Any) -> Making:
     """A worker that tracks what it may."""
     settings = Tracking(**{"base_url": BASE} | tracking)
-    return Making("relay.example.com", settings, KEYRING, sign, unsubscribe_domain)
+    return Making("relay.example.com", settings, KEYRING, sign, bounce_domain)
 
 
 MAKING = making()

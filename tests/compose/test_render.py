@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay import return_path
 from relay.compose import signature
 from relay.compose.render import Making
 from relay.config import Tracking
 from relay.envelope import Origin
+from relay.return_path import Own, Use
 from tests.compose.copies import BASE, HEAD, KEYRING, clicks, copy_of, html_of, making, parsed, pixels, unsigned
 from tests.compose.letters import MESSAGE, NOON, ORIGINAL
 from tracker.token import Purpose, Token
@@ -65,8 +67,20 @@ def test_the_body_never_changes_for_a_control_field(head: bytes, body: bytes) ->
 @given(st.binary(max_size=400))
 def test_any_bytes_can_be_rendered(content: bytes) -> None:
     """Whatever the bytes, there is a copy, and nothing is raised."""
-    copy = copy_of(content, making(unsubscribe_domain="bounce.example.com"), unsubscribe=True)
+    copy = copy_of(content, making(bounce_domain="bounce.example.com"), unsubscribe=True)
     assert b"List-Unsubscribe-Post" in copy.content
+
+
+def test_a_copy_names_its_delivery_where_reports_come_back() -> None:
+    """On top, under the signature: each recipient's own token, and none in our notices."""
+    copies = [copy_of(HTML, making(bounce_domain="b.example.com"), number=number).content for number in (0, 1)]
+    names = [copy.split(b"\r\n")[0].removeprefix(b"X-Delivery-ID: ").decode() for copy in copies]
+    assert [return_path.read(KEYRING, name) for name in names] == [
+        Own(Use.BOUNCE, MESSAGE.queue_id, 0),
+        Own(Use.BOUNCE, MESSAGE.queue_id, 1),
+    ]
+    assert b"X-Delivery-ID" not in copy_of(HTML).content
+    assert b"X-Delivery-ID" not in copy_of(HTML, making(bounce_domain="b.example.com"), origin=Origin.NOTICE).content
 
 
 # --- tracking ----------------------------------------------------------------------------------------------------
@@ -167,13 +181,13 @@ def test_no_line_becomes_longer_than_mail_allows(encoding: str) -> None:
 def test_unsubscribe_fields_are_added_where_they_are_asked_for() -> None:
     """RFC 8058: web and mail, with this delivery's token, once; the body stays."""
     content = HEAD + b"\r\nHi\r\n"
-    copy = copy_of(content, making(plain_text="leave", unsubscribe_domain="b.example.com"), number=1, unsubscribe=True)
+    copy = copy_of(content, making(plain_text="leave", bounce_domain="b.example.com"), number=1, unsubscribe=True)
     token = KEYRING.write(Purpose.UNSUBSCRIBE, Token(MESSAGE.queue_id, 1))
     message = parsed(copy.content)
     by_mail = KEYRING.write(Purpose.MAIL_UNSUBSCRIBE, Token(MESSAGE.queue_id, 1))
     assert urls(message["List-Unsubscribe"]) == [f"{BASE}/u/{token}", f"mailto:u-{by_mail}@b.example.com"]
     assert message.get_all("List-Unsubscribe-Post") == ["List-Unsubscribe=One-Click"]
-    assert copy.content.startswith(HEAD)
+    assert HEAD in copy.content
     assert copy.content.endswith(b"\r\n\r\nHi\r\n")
     assert b"List-Unsubscribe" not in copy_of(content).content
     assert b"mailto:" not in copy_of(content, unsubscribe=True).content

@@ -504,7 +504,8 @@ SELECT status_at, status, queue_id, number, 'relay', :detail
 
 -- name: sent_delivery
 SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
-       coalesce(m.tag, '') AS tag, m.origin, m.received_at
+       coalesce(m.tag, '') AS tag, m.origin, m.received_at,
+       (SELECT count(*) FROM deliveries AS o WHERE o.queue_id = d.queue_id) AS recipients
   FROM deliveries AS d
   JOIN messages AS m ON m.queue_id = d.queue_id
  WHERE d.queue_id = :queue_id AND d.number = :number;
@@ -520,7 +521,8 @@ SELECT event_id FROM happenings WHERE queue_id = :queue_id AND number = :number 
 -- name: find_sent
 -- By its Message-ID or our own name for it; others do not keep an address's case.
 SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
-       coalesce(m.tag, '') AS tag, m.origin, m.received_at
+       coalesce(m.tag, '') AS tag, m.origin, m.received_at,
+       (SELECT count(*) FROM deliveries AS o WHERE o.queue_id = d.queue_id) AS recipients
   FROM (SELECT queue_id, number FROM deliveries WHERE recipient = :address
          UNION
         SELECT queue_id, number FROM deliveries WHERE recipient = :small
@@ -536,7 +538,8 @@ SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.
 -- name: sent_of_message
 -- Where a report hides the address: who had the message, if it was one alone.
 SELECT d.queue_id, d.number, d.recipient, d.destination, d.status, d.in_hand, m.message_id, m.sender, m.sender_domain,
-       coalesce(m.tag, '') AS tag, m.origin, m.received_at
+       coalesce(m.tag, '') AS tag, m.origin, m.received_at,
+       (SELECT count(*) FROM deliveries AS o WHERE o.queue_id = d.queue_id) AS recipients
   FROM deliveries AS d
   JOIN messages AS m ON m.queue_id = d.queue_id
  WHERE d.queue_id = :queue_id
