@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tracker.language import OwnTexts
+from tracker.sender import Sender
+
 MIB = 1024 * 1024
 MINUTE = 60.0
 HOUR = 3600.0
@@ -162,9 +165,10 @@ class Tracking:
     hidden_link: bool = False  # a link no person sees: who follows it is a machine
     client_address: Literal["whole", "shortened", "none"] = "whole"  # of a visitor; shortened: its /24 or /48
     respect_do_not_track: bool = False
-    contact: str = ""  # for abuse and privacy, shown on the web; empty: postmaster@hostname
-    senders: Mapping[str, str] = field(default_factory=dict)  # From domain → the name people know
+    contact: str = ""  # for abuse and privacy, shown on the web; empty: postmaster at bounce_domain or hostname
+    senders: Mapping[str, Sender] = field(default_factory=dict)  # From domain → who people know it by
     streams: Mapping[str, str] = field(default_factory=dict)  # tag → what it is, in a sentence
+    texts: OwnTexts | None = None  # the operator's own words on the pages; None: ours
 
     @property
     def on(self) -> bool:

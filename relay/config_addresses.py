@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.address import AddressError, parse_address
 from relay.config import Endpoint
-from relay.config_values import Kind, list_of, listed, quoted, sentences, table_of, tabled, text
+from relay.config_values import Kind, list_of, listed, quoted, text
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _WIDEST = {4: 8, 6: 7}  # bits of prefix: the widest networks that can be anybody's own (10.0.0.0/8, fc00::/7)
@@ -133,16 +133,6 @@ def mailbox_or_none(value: object) -> str:
         raise ValueError(f'"{value}" is no mail address: {error}') from None
 
 
-def senders(value: object) -> dict[str, str]:
-    """Domains of senders, lower-case, and the names people know them by."""
-    named: dict[str, str] = {}
-    for domain, name in sentences(table_of(value, '{ "example.com" = "Example Shop" }')).items():
-        if (known := host_name(domain)) in named:
-            raise ValueError(f"names {known} twice")
-        named[known] = name
-    return named
-
-
 def _distinct(items: list[Any], unless: Callable[[Any], bool] = lambda item: False) -> tuple[Any, ...]:
     for position, item in enumerate(items):
         if item in items[:position] and not unless(item):
@@ -158,4 +148,3 @@ TRUSTED_NETWORKS = Kind(trusted_networks, listed)
 TRUSTED_PROXIES = Kind(trusted_proxies, listed)
 BASE_URL = Kind(base_url, quoted)
 MAILBOX_OR_NONE = Kind(mailbox_or_none, quoted)
-SENDERS = Kind(senders, tabled)

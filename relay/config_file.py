@@ -37,6 +37,7 @@ from relay.config import (
 )
 from relay.config_checks import check
 from relay.config_dkim import read_keys
+from relay.config_pages import read_senders, read_texts
 from relay.config_routes import read_routes
 from relay.config_schema import SCHEMA
 
@@ -50,8 +51,10 @@ LATER = ("activity",)  # sections of a later version: a warning, no more
 
 _ROUTES = "delivery.routes"  # destinations are its keys: relay/config_routes.py
 _DKIM = "dkim"  # domains are its keys: relay/config_dkim.py
+_SENDERS, _TEXTS = "tracking.senders", "tracking.texts"  # what is in files they name: relay/config_pages.py
+_READ_APART = (_ROUTES, _SENDERS, _TEXTS)
 _SECTIONS = [*(name for name in SCHEMA if name), _DKIM]
-_KEYS = [f"{section}.{key}".lstrip(".") for section, known in SCHEMA.items() for key in known] + [_ROUTES]
+_KEYS = [f"{section}.{key}".lstrip(".") for section, known in SCHEMA.items() for key in known] + [*_READ_APART]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
     read = {section: reader.section(section) for section in SCHEMA}
     routes = reader.routes()
     keys = reader.keys()
+    tracking = Tracking(**read["tracking"], senders=reader.senders(), texts=reader.texts())
     if "hostname" not in reader.tables and not reader.blames("hostname"):
         reader.problem("hostname", 'is missing. Write the name of this machine: hostname = "relay.example.com"')
     top = {"hostname": "localhost"} | read[""]
@@ -114,7 +118,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
         dns=Dns(**read["dns"]),
         delivery=DeliverySection(**read["delivery"], routes=routes, timeouts=Timeouts(**read["delivery.timeouts"])),
         dkim=keys,
-        tracking=Tracking(**read["tracking"]),
+        tracking=tracking,
         suppression=SuppressionSection(**read["suppression"]),
         retention=Retention(**read["retention"]),
         log=LogSection(**read["log"]),
@@ -181,6 +185,14 @@ class _Reader:
         """`[dkim."example.com"]`."""
         return read_keys(self.tables.get(_DKIM, {}), _DKIM, self.base, self.problem)
 
+    def senders(self) -> Any:
+        """`[tracking.senders]`."""
+        return read_senders(self._table("tracking").get("senders", {}), _SENDERS, self.base, self.problem)
+
+    def texts(self) -> Any:
+        """`tracking.texts`."""
+        return read_texts(self._table("tracking").get("texts"), _TEXTS, self.base, self.problem)
+
     def blames(self, key: str) -> bool:
         """Is something wrong with this key?"""
         return any(problem.key == key for problem in self.problems)
@@ -208,7 +220,7 @@ class _Reader:
         """A key that no section has: a later version's, one that has its own reader, or a mistake."""
         if key in LATER:
             self.warning(key, f"[{key}] is not part of this version and is ignored")
-        elif key not in _SECTIONS and key != _ROUTES:
+        elif key not in (*_SECTIONS, *_READ_APART):
             nearest = _nearest(key)
             self.problem(
                 key, "unknown key." + (f" Did you mean {nearest}?" if nearest else f" There is {_siblings(key)}")

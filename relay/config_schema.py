@@ -1,9 +1,9 @@
 """All that the configuration file can say: section by section, each key and the kind of its value.
 
 Keys bear the names of the fields in `relay/config.py` (but `database.url`, which is `database_url`
-there); defaults and units stand there too. Routes and DKIM keys, which are tables of names that nobody
-knows beforehand, are read by `relay/config_routes.py` and `relay/config_dkim.py`. The same table writes a
-configuration down again (`to_toml`).
+there); defaults and units stand there too. Routes, DKIM keys and senders, which are tables of names that nobody
+knows beforehand, are read by `relay/config_routes.py`, `relay/config_dkim.py` and `relay/config_pages.py`, and so
+are the pages' texts. The same table writes a configuration down again (`to_toml`).
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from relay import config_addresses as addresses
 from relay import config_values as kinds
 from relay.config import Config, Retention, Timeouts
 from relay.config_dkim import show_keys
+from relay.config_pages import show_pages
 from relay.config_routes import show_routes
 from relay.config_values import Kind
 
@@ -93,7 +94,6 @@ SCHEMA: Mapping[str, Mapping[str, Kind]] = {
         "client_address": kinds.choice("whole", "shortened", "none"),
         "respect_do_not_track": kinds.BOOLEAN,
         "contact": addresses.MAILBOX_OR_NONE,
-        "senders": addresses.SENDERS,
         "streams": kinds.SENTENCES,
     },
     "suppression": {
@@ -141,4 +141,6 @@ def to_toml(config: Config) -> str:
         lines += [f"{name} = {kind.show(value)}" for name, kind, value in values if value is not None]
         if section == "delivery":
             lines.append(f"routes = {show_routes(dict(config.delivery.routes))}")
+        if section == "tracking":
+            lines += show_pages(config.tracking)
     return "\n".join([*lines, *show_keys(config.dkim)]) + "\n"

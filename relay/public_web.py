@@ -25,6 +25,7 @@ from relay.track.journal import Journal
 from relay.track.keys import Tokens
 from relay.track.recorder import Recorder
 from tracker.app import Server, Settings, serve
+from tracker.texts import LANGUAGES
 
 VISITS = "visits"  # the journal's directory in data_dir
 
@@ -80,5 +81,6 @@ def settings(config: Config) -> Settings:
         respect_do_not_track=tracking.respect_do_not_track,
         senders=tracking.senders,
         streams=tracking.streams,
-        contact=tracking.contact or f"postmaster@{config.hostname}",
+        contact=tracking.contact or f"postmaster@{config.inbound.bounce_domain or config.hostname}",
+        languages=tracking.texts.languages if tracking.texts else LANGUAGES,
     )

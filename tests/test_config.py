@@ -18,6 +18,10 @@ from relay.config_schema import SCHEMA, to_toml
 from relay.config_values import duration, quoted, show_duration, show_size, size
 from relay.signing_key import Algorithm
 from tests.parts.certs import Authority
+from tracker.colour import Colour
+from tracker.sender import Logo, Sender
+from tracker.texts import read_own
+from tracker.wire import GIF
 
 EXAMPLE = Path(__file__).parents[1] / "config.example.toml"
 HOSTNAME = 'hostname = "mx1.shop.test"\n'
@@ -78,7 +82,9 @@ def test_every_key_of_the_example_is_explained() -> None:
 def test_the_file_can_say_everything_there_is_to_configure() -> None:
     """No field of the configuration is out of reach, and no key leads nowhere."""
     known = [f"{section}.{key}".lstrip(".") for section, keys in SCHEMA.items() for key in keys]
-    assert sorted([*known, "delivery.routes", "dkim"]) == sorted(_keys(Config(hostname="x.test")))
+    assert sorted([*known, "delivery.routes", "dkim", "tracking.senders", "tracking.texts"]) == sorted(
+        _keys(Config(hostname="x.test"))
+    )
 
 
 # Reading
@@ -161,7 +167,9 @@ def test_the_environment_wins(tmp_path: Path) -> None:
 
 
 def test_tracking_is_configured_by_the_names_of_the_documentation(tmp_path: Path) -> None:
-    """Addresses are settled once: the URL has no slash at its end, domains are in small letters."""
+    """What is written is settled once: domains are in small letters, files are read and checked."""
+    (tmp_path / "books.bin").write_bytes(GIF)
+    (tmp_path / "texts.toml").write_text('[de]\ndone = "Schade!"\n')
     config = _config(
         tmp_path,
         """
@@ -173,8 +181,10 @@ def test_tracking_is_configured_by_the_names_of_the_documentation(tmp_path: Path
         plain_text = "leave"
         client_address = "shortened"
         contact = "abuse@shop.example"
+        texts = "texts.toml"
         [tracking.senders]
         "Shop.Example" = "The Shop"
+        "books.example" = { name = "Books", colour = "#0B6", logo = "books.bin" }
         [tracking.streams]
         weekly = "Weekly offers, about one a week"
         """,
@@ -187,9 +197,14 @@ def test_tracking_is_configured_by_the_names_of_the_documentation(tmp_path: Path
         plain_text="leave",
         client_address="shortened",
         contact="abuse@shop.example",
-        senders={"shop.example": "The Shop"},
+        senders={
+            "shop.example": Sender("The Shop"),
+            "books.example": Sender("Books", Colour(0, 0xBB, 0x66), Logo(tmp_path / "books.bin", "image/gif", GIF)),
+        },
         streams={"weekly": "Weekly offers, about one a week"},
+        texts=read_own(tmp_path / "texts.toml"),
     )
+    assert config.tracking.texts and config.tracking.texts.languages["de"]["done"] == "Schade!"
     assert config.tracking.on
 
 
@@ -276,6 +291,8 @@ def test_the_sandbox_needs_no_configuration_and_stays_on_the_machine(tmp_path: P
 
 def test_a_configuration_that_is_shown_reads_as_the_same(tmp_path: Path) -> None:
     """What `config show` prints is a configuration with the same effect, secrets apart."""
+    (tmp_path / "b.gif").write_bytes(GIF)
+    (tmp_path / "texts.toml").write_text('[de]\ndone = "Schade!"\n')
     certified = Authority(tmp_path).certificate("mx1.shop.test")
     before = _config(
         tmp_path,
@@ -290,7 +307,8 @@ def test_a_configuration_that_is_shown_reads_as_the_same(tmp_path: Path) -> None
         routes = {{ "a.test" = {{ host = "10.0.0.9", port = 25, tls = "none", user = "quo\\"te", password = "p" }} }}
         [tracking]
         base_url = "https://[2001:db8::1]:8443"
-        senders = {{ "shop.test" = "The \\"Shop\\"" }}
+        senders = {{ "shop.test" = "The \\"Shop\\"", "b.test" = {{ name = "B", colour = "#fff", logo = "b.gif" }} }}
+        texts = "texts.toml"
         streams = {{ weekly = "Offers" }}
         """,
     )
@@ -336,7 +354,7 @@ def test_any_toml_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, t
     """A file that is TOML gives a configuration or problems, whatever its keys."""
     directory = tmp_path_factory.getbasetemp()
     body = "".join(f"{quoted(key)} = {quoted(value)}\n" for key, value in table.items())
-    for heading in ("", "[delivery]\n", "[delivery.routes]\n", "[log]\n"):
+    for heading in ("", "[delivery]\n", "[delivery.routes]\n", "[tracking.senders]\n", "[log]\n"):
         file = directory / f"any-{os.getpid()}.toml"
         file.write_bytes((heading + body).encode("utf-8", "replace"))
         with pytest.raises(ConfigError):

@@ -105,7 +105,10 @@ def test_a_missing_hostname_is_told(tmp_path: Path) -> None:
         ('[tracking]\ncontact = "nobody"', '"nobody" is no mail address'),
         ('[tracking]\nsenders = ["shop.test"]', "should be a table"),
         ('[tracking.senders]\n"shop test" = "Shop"', '"shop test" is no host name'),
-        ('[tracking.senders]\n"shop.test" = "Shop"\n"Shop.test" = "Shop"', "names shop.test twice"),
+        (
+            '[tracking.senders]\n"shop.test" = "Shop"\n"Shop.test" = "Shop"',
+            "is there twice. shop.test can be known by one name",
+        ),
         ("[tracking.streams]\nweekly = true", 'has "weekly", which is true, and should be text'),
         ('[tracking]\nlisten = ["0.0.0.0:587"]', "takes mail already"),
         ('dkim = "s2026"', 'should be a section for each domain: [dkim."example.com"]'),
@@ -226,6 +229,52 @@ def test_a_wrong_key_is_told(tmp_path: Path, section: str, said: str) -> None:
     assert "dkim." in problem
     assert said in problem
     assert problem.startswith("line ")
+
+
+# Pages that recipients see
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("= true", ": is true, and should be text in quotes"),
+        ('= ""', ": is empty"),
+        ('= { colour = "#fff" }', ": has no name"),
+        ('= { name = "Shop", colour = "green" }', '.colour: "green" is no colour. Write it like "#0b6e4f"'),
+        ('= { name = "Shop", colour = 5 }', ".colour: is 5, and should be text in quotes"),
+        ('= { name = "Shop", color = "#fff" }', ".color: unknown key. A sender has name, colour, logo"),
+        ('= { name = "Shop", logo = "gone.svg" }', ".logo: {}/gone.svg cannot be read: No such file or directory"),
+        ('= { name = "Shop", logo = "." }', ".logo: {} cannot be read: Is a directory"),
+        ('= { name = "Shop", logo = "shop.pdf" }', ".logo: {}/shop.pdf is no image that we serve: PNG, JPEG, GIF, "),
+        ('= { name = "Shop", logo = "large.gif" }', ".logo: {}/large.gif is larger than 100 kB"),
+    ],
+)
+def test_a_wrong_sender_is_told(tmp_path: Path, line: str, said: str) -> None:
+    """Under his domain and the key that is wrong."""
+    (tmp_path / "shop.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / "large.gif").write_bytes(b"GIF89a" + bytes(100_000))
+    (problem,) = _problems(tmp_path, f'[tracking.senders]\n"shop.test" {line}\n')
+    assert problem.startswith(f'line 3: tracking.senders."shop.test"{said.format(tmp_path)}')
+
+
+def test_all_that_is_wrong_with_a_sender_is_told(tmp_path: Path) -> None:
+    """Together, as everywhere."""
+    assert len(_problems(tmp_path, '[tracking.senders."shop.test"]\nname = 1\ncolour = 2\nlogo = 3\nicon = 4\n')) == 4
+
+
+def test_wrong_texts_are_told(tmp_path: Path) -> None:
+    """Each mistake in the file, and a file that is not there."""
+    (tmp_path / "texts.toml").write_text('[de]\ndnoe = "Weg"\ndone = "{address}"\n[sv]\ndone = "Borta"\n')
+    told = _problems(tmp_path, '[tracking]\ntexts = "texts.toml"\n')
+    assert [problem.partition("texts.toml: ")[2][:30] for problem in told] == [
+        "[de] dnoe: unknown text. Did y",
+        "[de] done: {address} is not fi",
+        "[sv] is not one of our languag",
+    ]
+    assert all(problem.startswith("line 3: tracking.texts: texts.toml: ") for problem in told)
+    (told_of_none,) = _problems(tmp_path, '[tracking]\ntexts = "gone.toml"\n')
+    assert told_of_none == f"line 3: tracking.texts: {tmp_path}/gone.toml cannot be read: No such file or directory"
+    assert "should be text in quotes" in _problems(tmp_path, "[tracking]\ntexts = []\n")[0]
 
 
 # Routes

@@ -14,6 +14,7 @@ import aiohttp
 from tests.parts.certs import Authority
 from tests.parts.mx import FakeMx
 from tests.parts.program import Relay, command, relay, write_config
+from tests.test_reload import gone
 
 BASE = "http://t.relay.test"  # what links begin with; the tests go to the real address instead
 LETTER = (
@@ -132,6 +133,46 @@ async def test_tracking_can_be_switched_on_while_the_relay_runs(tmp_path: Path) 
             url = f"http://{host}:{port}{path_of(copy.content, 'c')}"
             async with visitor.get(url, allow_redirects=False) as answer:
                 assert answer.status == 302
+
+
+async def test_the_pages_are_the_sender_s_own(tmp_path: Path) -> None:
+    """His words, colour and logo, as the files were when the relay read them: a reload brings what is new in them."""
+    texts, logo = tmp_path / "texts.toml", tmp_path / "shop.svg"
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg"><circle r="{}"/></svg>'
+    shop = {"name": "The Shop", "colour": "#0b6e4f", "logo": logo.name}
+    async with FakeMx() as mx, aiohttp.ClientSession() as visitor:
+        texts.write_text('[en]\nask = "No more of this?"\n')
+        logo.write_text(drawing.format(1))
+        own = settings(mx, senders={"relay.test": shop}, texts=texts.name)
+        async with relay(tmp_path, own) as program:
+            host, port = program.tracking
+            await submitted(program)
+            (copy,) = await mx.received(1)
+            url = f"http://{host}:{port}{path_of(copy.content, 'u')}"
+
+            async def page() -> tuple[str, str]:
+                """The page, and the logo on it."""
+                async with visitor.get(url) as answer:
+                    text = await answer.text()
+                found = re.search(r'<img src="\.\.(/l/\w+)" alt="The Shop">', text)
+                assert found
+                async with visitor.get(f"http://{host}:{port}{found[1]}") as answer:
+                    assert (answer.status, answer.content_type) == (200, "image/svg+xml")
+                    return text, await answer.text()
+
+            text, picture = await page()
+            assert "No more of this?" in text and "--fill:#0b6e4f" in text
+            assert picture == drawing.format(1)
+            texts.write_text('[en]\nask = "Enough?"\n')
+            logo.write_text(drawing.format(2))
+            assert await page() == (text, picture)
+            (before,) = program.children
+            program.send(signal.SIGHUP)
+            await program.line("reloaded: ")
+            await gone(before)
+            text, picture = await page()
+            assert "Enough?" in text
+            assert picture == drawing.format(2)
 
 
 async def test_the_web_may_have_a_certificate_of_its_own(tmp_path: Path) -> None:

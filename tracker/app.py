@@ -8,11 +8,12 @@
     GET, HEAD        /c/TOKEN     302 to the target that stands in the token; no database is asked
     GET, HEAD, POST  /u/TOKEN     unsubscribe: a page, and one-click for mail programs
     GET, HEAD, POST  /p/TOKEN     which streams shall come, where streams are configured
+    GET, HEAD        /l/HASH      a sender's logo, as the pages show it
     GET, HEAD        /  /robots.txt  /.well-known/security.txt
 
 Beside it: listeners.py (connections and their limits), wire.py (answers as bytes), forwarded.py (whose
-request it is), form.py (bodies), choices.py (what is done), pages.py with texts.toml, language.py,
-page.html and page.css (what is shown), backend.py (what it is given).
+request it is), form.py (bodies), choices.py (what is done), pages.py (what is shown), texts.py and
+language.py (what it says), look.py and sender.py (whose it is), backend.py (what it is given).
 
 Does not judge visits, keep them, or know a database: that is the backend's. Rules: the answer
 goes first, then the visit is told; GET and HEAD change nothing but counts; a token that is not
@@ -36,7 +37,7 @@ from tracker.backend import Backend, Settings, Subscription, Unavailable
 from tracker.choices import Asked, Choices
 from tracker.form import fields
 from tracker.forwarded import Visitors
-from tracker.language import Texts, chosen
+from tracker.language import Texts, chooser
 from tracker.listeners import Server, Trouble, serve_on
 from tracker.pages import Page, Pages
 from tracker.token import Keyring, Purpose, Token
@@ -73,6 +74,8 @@ class Web:
         self._respects = settings.respect_do_not_track
         self._visitors = Visitors(settings.trusted_proxies, settings.client_address)
         self._pages = Pages(settings)
+        self._chosen = chooser(settings.languages)
+        self._logos = {sender.logo.path: sender.logo for sender in settings.senders.values() if sender.logo}
         self._choices = Choices(keyring, backend, self._pages, settings)
         self._wire = wire
         self._trouble = trouble
@@ -88,7 +91,7 @@ class Web:
             sent = self._visited(request, path, now) or await self._asked(request, path, now)
         except Exception as error:  # whatever it is, the visitor hears it in words, and we learn of it
             self._trouble("a request to the tracker failed", error)
-            sent = self._wire.page(request, self._pages.trouble(_texts(request)), now)
+            sent = self._wire.page(request, self._pages.trouble(self._texts(request)), now)
         if request.protocol.writing_paused:
             await self._drain(request)
         return sent
@@ -106,7 +109,7 @@ class Web:
             return sent
         token = self._keyring().read(Purpose.CLICK, text)
         if token is None:
-            return self._wire.page(request, self._pages.broken(_texts(request)), now)
+            return self._wire.page(request, self._pages.broken(self._texts(request)), now)
         sent = self._wire.found(request, token.target, now)
         self._tell(request, "click", token, now)
         return sent
@@ -158,7 +161,7 @@ class Web:
                 # The rest of the request still lies in the connection, which ends therefore.
                 return self._wire.plain(request, body, "This request is too large or too slow.", now, last=True)
             form = fields(request.headers.get(hdrs.CONTENT_TYPE, ""), body)
-        asked = Asked(token, _texts(request), self._address(request), _agent(request), now, query, form)
+        asked = Asked(token, self._texts(request), self._address(request), _agent(request), now, query, form)
         choose = self._choices.unsubscribe if place == "/u/" else self._choices.preferences
         answer = await choose(asked)
         if isinstance(answer, Page):
@@ -187,13 +190,18 @@ class Web:
             return self._wire.plain(request, 405, "Not allowed.", now, more=f"Allow: {allowed}\r\n")
         if request.method in _READS:
             if path == "/":
-                return self._wire.page(request, self._pages.root(_texts(request)), now)
+                return self._wire.page(request, self._pages.root(self._texts(request)), now)
+            if logo := self._logos.get(path):
+                return self._wire.logo(request, logo, now)
             if path == "/robots.txt":
                 return self._wire.plain(request, 200, "User-agent: *\nDisallow: /\n", now)
             if path == "/.well-known/security.txt" and self._contact:
                 until = datetime.fromtimestamp(int(now) + SECURITY_TXT_LASTS, UTC).isoformat()
                 return self._wire.plain(request, 200, f"Contact: mailto:{self._contact}\nExpires: {until}\n", now)
-        return self._wire.page(request, self._pages.broken(_texts(request)), now)
+        return self._wire.page(request, self._pages.broken(self._texts(request)), now)
+
+    def _texts(self, request: web.BaseRequest) -> Texts:
+        return self._chosen(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")[:200])
 
     def _address(self, request: web.BaseRequest) -> str:
         peer = request.remote or ""
@@ -212,10 +220,6 @@ class Web:
         except TimeoutError:
             if request.transport:
                 request.transport.abort()
-
-
-def _texts(request: web.BaseRequest) -> Texts:
-    return chosen(request.headers.get(hdrs.ACCEPT_LANGUAGE, "")[:200])
 
 
 def _agent(request: web.BaseRequest) -> str:

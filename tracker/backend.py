@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from tracker.language import Texts
+from tracker.sender import Sender
+from tracker.texts import LANGUAGES
 from tracker.token import Token
 from tracker.visit import Visit
 
@@ -32,9 +35,10 @@ class Settings:
     client_address: Address = "whole"  # how visitors' addresses are kept: whole, as /24 and /48, or not at all
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For and Forwarded are believed
     respect_do_not_track: bool = False  # visits with DNT: 1 or Sec-GPC: 1 are answered and not recorded at all
-    senders: Mapping[str, str] = field(default_factory=dict)  # sending domain → the name that people know
+    senders: Mapping[str, Sender] = field(default_factory=dict)  # sending domain → who people know it by
     streams: Mapping[str, str] = field(default_factory=dict)  # tag → "Weekly offers – about one a week"
     contact: str = ""  # where abuse is reported: an address, for / and security.txt
+    languages: Mapping[str, Texts] = field(default_factory=lambda: LANGUAGES)  # what the pages say
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
-"""The texts of the pages, and which language a visitor reads.
+"""Which language a visitor reads, and what it says.
 
-Does not make pages. Rules: the visitor's own order decides (Accept-Language with its q values);
-a region is not told apart (de-CH is de); who names no language of ours reads English. Every
-language has every text (proven in tests).
+Does not know the words (`texts.py`). Rules: the visitor's own order decides (Accept-Language with its q
+values); a region is not told apart (de-CH is de); who names no language of ours reads English.
 Standards: RFC 9110 12.5.4 (Accept-Language), RFC 4647 3.4 (lookup).
 Fails: never on what visitors send.
 """
 
 import time
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 DEFAULT = "en"
 
 _LONGEST = 500  # characters of Accept-Language that are read
+_FROM_THE_RIGHT = {"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"}  # languages written so
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +29,41 @@ class Texts:
     def __getitem__(self, key: str) -> str:
         return self.words[key]
 
+    @property
+    def direction(self) -> str:
+        """As in the dir attribute."""
+        return "rtl" if self.language in _FROM_THE_RIGHT else "ltr"
+
     def date(self, at: float) -> str:
         """The day of `at` (Unix seconds, UTC) as people write it: "12 November 2026"."""
         day = time.gmtime(at)
         return self["date"].format(day=day.tm_mday, month=self.months[day.tm_mon - 1], year=day.tm_year)
 
 
-def _read() -> Mapping[str, Texts]:
-    tables = tomllib.loads(Path(__file__).with_name("texts.toml").read_text("utf-8"))
-    return {
-        language: Texts(language, {k: v for k, v in table.items() if k != "months"}, tuple(table["months"]))
-        for language, table in tables.items()
-    }
+@dataclass(frozen=True, slots=True)
+class OwnTexts:
+    """Our languages with the operator's words in them, and where those come from."""
+
+    file: Path
+    languages: Mapping[str, Texts]
 
 
-LANGUAGES = _read()
+def chooser(languages: Mapping[str, Texts]) -> Callable[[str], Texts]:
+    """What gives the texts for an Accept-Language field; for "", when there is none, English."""
 
+    @lru_cache(1024)
+    def chosen(accept_language: str) -> Texts:
+        wanted: list[tuple[float, str]] = []
+        for part in accept_language[:_LONGEST].split(","):
+            tag, _, parameters = part.partition(";")
+            language = tag.strip().lower().partition("-")[0]
+            quality = _quality(parameters)
+            if quality > 0 and (language in languages or language == "*"):
+                wanted.append((quality, DEFAULT if language == "*" else language))
+        best = max(wanted, key=lambda each: each[0], default=(1.0, DEFAULT))  # among equals the first
+        return languages[best[1]]
 
-@lru_cache(1024)
-def chosen(accept_language: str) -> Texts:
-    """The texts for this Accept-Language field; "" when there is none."""
-    wanted: list[tuple[float, str]] = []
-    for part in accept_language[:_LONGEST].split(","):
-        tag, _, parameters = part.partition(";")
-        language = tag.strip().lower().partition("-")[0]
-        quality = _quality(parameters)
-        if quality > 0 and (language in LANGUAGES or language == "*"):
-            wanted.append((quality, DEFAULT if language == "*" else language))
-    best = max(wanted, key=lambda each: each[0], default=(1.0, DEFAULT))  # among equals the first
-    return LANGUAGES[best[1]]
+    return chosen
 
 
 def _quality(parameters: str) -> float:

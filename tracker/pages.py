@@ -5,44 +5,25 @@ title tells the state first, real buttons, no script, no cookie, nothing from el
 15 kB (with as many streams as people can read). The address is masked: a link may have been
 forwarded. Whatever is filled in is escaped. Links are relative: a proxy may put the web
 under a path of its own. Nobody is asked for a reason before it is done.
-Texts are in texts.toml, the frame in page.html, its look in page.css.
+What they say is in texts.toml, how they look in look.py.
 Fails: never.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
-from pathlib import Path
-from string import Template
 
 from tracker.backend import UNDO, Settings, Subscription
 from tracker.language import Texts
+from tracker.look import Look, Page, look
+
+__all__ = ["REASONS", "Page", "Pages", "Place", "masked"]
 
 REASONS = ("too_many", "not_interested", "not_signed_up", "other")
 
-_HERE = Path(__file__)
-_FRAME = Template(_HERE.with_name("page.html").read_text("utf-8"))
-_STYLE = re.sub(r"\s*\n\s*", "", _HERE.with_name("page.css").read_text("utf-8"))
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _NOTE = re.compile(r"\s+[–—-]\s+")  # "Weekly offers – about one a week": a name, and what to expect
 _MOST_SENDERS = 12  # names on the page of /
-
-# Nothing is loaded from anywhere; the one style sheet is known by its hash; forms go to us alone.
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What is answered to a person."""
-
-    status: int
-    language: str
-    html: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +40,7 @@ class Pages:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._looks = {domain: look(sender) for domain, sender in settings.senders.items()}
 
     # Unsubscribe: /u/TOKEN
 
@@ -172,7 +154,7 @@ class Pages:
 
     def root(self, texts: Texts) -> Page:
         """What this host is for."""
-        names = list(dict.fromkeys(self._settings.senders.values()))[:_MOST_SENDERS]
+        names = list(dict.fromkeys(each.name for each in self._looks.values()))[:_MOST_SENDERS]
         said = _p(_fill(texts["root_senders"], senders=", ".join(names)) if names else escape(texts["root_note"]))
         if contact := self._settings.contact:
             link = f'<a href="mailto:{escape(contact)}">{escape(contact)}</a>'
@@ -182,32 +164,35 @@ class Pages:
     # Parts
 
     def _plain(self, status: int, texts: Texts, heading: str, said: str, *, title: str = "") -> Page:
-        senders = set(self._settings.senders.values())
-        sender = senders.pop() if len(senders) == 1 else ""  # of several we cannot know which
-        return _framed(status, texts, title or heading, sender, f"<h1>{escape(heading)}</h1>{said}")
+        looks = {each.name: each for each in self._looks.values()}
+        shown = Look()
+        if len(looks) == 1:  # of several senders we cannot know which
+            (only,) = looks.values()
+            shown = replace(only, logo="")  # nor how deep the page stands, and so the way to a logo
+        return shown.page(status, texts, title or heading, f"<h1>{escape(heading)}</h1>{said}")
 
     def _page(self, at: Place, title: str, body: str) -> Page:
-        return _framed(200, at.texts, title, self._sender(at.subscription.sender_domain), body)
+        return self._look(at.subscription.sender_domain).page(200, at.texts, title, body)
 
     def _fill(self, at: Place, key: str, **more: str) -> str:
         """A text as HTML, with what belongs to the place filled in."""
         return _fill(
             at.texts[key],
             address=masked(at.subscription.recipient),
-            sender=self._sender(at.subscription.sender_domain),
+            sender=self._look(at.subscription.sender_domain).name,
             stream=self._stream(at.subscription.tag),
             **more,
         )
 
-    def _sender(self, domain: str) -> str:
-        """The name that people know, of the domain or of the nearest above it; else the domain."""
+    def _look(self, domain: str) -> Look:
+        """What people know, of the domain or of the nearest above it; else the domain is the name."""
         domain = domain.lower()
         above = domain
         while above:
-            if name := self._settings.senders.get(above):
-                return name
+            if known := self._looks.get(above):
+                return known
             above = above.partition(".")[2]
-        return domain
+        return Look(domain)
 
     def _stream(self, tag: str) -> str:
         """A stream's name. A tag that is no stream is the application's own word, and not for people."""
@@ -226,17 +211,6 @@ def masked(address: str) -> str:
     """a•••@gmail.com: its owner knows it again, and nobody else learns it. The dots do not tell the length."""
     local, _, domain = address.rpartition("@")
     return f"{local[0] if len(local) > 1 else ''}•••@{domain}"
-
-
-def _framed(status: int, texts: Texts, title: str, sender: str, body: str) -> Page:
-    html = _FRAME.substitute(
-        language=texts.language,
-        title=escape(f"{title} – {sender}" if sender else title),
-        style=_STYLE,
-        sender=escape(sender),
-        body=body,
-    )
-    return Page(status, texts.language, html.encode())
 
 
 def _fill(text: str, **values: str) -> str:

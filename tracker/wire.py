@@ -3,7 +3,8 @@
 Does not decide what is answered. aiohttp parses requests and keeps the connections; its
 own responses are made anew, field by field, for each request; ours are written by hand: fixed
 fields made once, a Date a second, the body. Rules: HEAD gets the fields of GET and no body;
-HTTP/1.0 and "Connection: close" are answered in kind; nothing is cached anywhere.
+HTTP/1.0 and "Connection: close" are answered in kind; nothing is cached anywhere but logos,
+whose paths change with them.
 Standards: RFC 9110 (6.6.1 Date, 9.3.2 HEAD), RFC 9112 (9.3 persistence), RFC 6797 (HSTS).
 Fails: never; a client that has gone gets nothing.
 """
@@ -17,15 +18,23 @@ from urllib.parse import quote
 import idna
 from aiohttp import HttpVersion11, web
 
-from tracker.pages import POLICY, Page
+from tracker.look import Page
+from tracker.sender import Logo
 
 GIF = bytes.fromhex(  # one transparent pixel in 43 octets: GIF89a, two colours, the first one shows nothing
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
 
-_NOT_KEPT = "Cache-Control: no-store\r\nX-Robots-Tag: noindex\r\nX-Content-Type-Options: nosniff\r\n"
+_ALWAYS = "X-Robots-Tag: noindex\r\nX-Content-Type-Options: nosniff\r\n"
+_NOT_KEPT = f"Cache-Control: no-store\r\n{_ALWAYS}"
 _HSTS = "Strict-Transport-Security: max-age=31536000\r\n"
-_PERSON = f"Content-Security-Policy: {POLICY}\r\nReferrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n"
+_PERSON = "Referrer-Policy: no-referrer\r\nX-Frame-Options: DENY\r\n"
+# SVG may hold scripts and links: who opens a logo by itself gets a picture all the same, and nothing else.
+_PICTURE = (
+    f"{_ALWAYS}Cache-Control: public, max-age=31536000, immutable\r\n"
+    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; sandbox\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
+)
 _HOST = re.compile(r"(https?://(?:[^/?#@]*@)?)([^/?#:@]+)(.*)", re.IGNORECASE | re.DOTALL)
 _ALL_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -56,9 +65,11 @@ class Wire:
     """Writes answers. `secure`: the web is reached over TLS only, and browsers may remember that."""
 
     def __init__(self, *, secure: bool) -> None:
-        fixed = _NOT_KEPT + (_HSTS if secure else "")
+        hsts = _HSTS if secure else ""
+        fixed = _NOT_KEPT + hsts
         self.stopping = False  # from now on every answer is the last one of its connection
         self._fixed = fixed
+        self._picture = _PICTURE + hsts
         # A webmail that isolates itself (Cross-Origin-Embedder-Policy) would show a broken image without it.
         self._pixel = _head(200, f"{fixed}Cross-Origin-Resource-Policy: cross-origin\r\n", "image/gif", len(GIF))
         self._found = _head(302, f"{fixed}Referrer-Policy: no-referrer\r\n", "", 0) + b"Location: "
@@ -76,12 +87,19 @@ class Wire:
 
     def page(self, request: web.BaseRequest, page: Page, now: float) -> Sent:
         """A page for people."""
-        fields = f"{self._fixed}{_PERSON}Content-Language: {page.language}\r\nVary: Accept-Language\r\n"
+        fields = (
+            f"{self._fixed}{_PERSON}Content-Security-Policy: {page.policy}\r\n"
+            f"Content-Language: {page.language}\r\nVary: Accept-Language\r\n"
+        )
         if page.status == 503:
             fields += "Retry-After: 120\r\n"
         return self._write(
             request, _head(page.status, fields, "text/html; charset=utf-8", len(page.html)), page.html, now
         )
+
+    def logo(self, request: web.BaseRequest, logo: Logo, now: float) -> Sent:
+        """A sender's logo, which browsers may keep for ever."""
+        return self._write(request, _head(200, self._picture, logo.kind, len(logo.content)), logo.content, now)
 
     def plain(
         self, request: web.BaseRequest, status: int, text: str, now: float, *, more: str = "", last: bool = False

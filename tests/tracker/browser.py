@@ -8,12 +8,14 @@ at many documents.
 import json
 import re
 import shutil
+import struct
 import subprocess
 import tempfile
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +24,8 @@ import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt install chromium)")
+
+Colour = tuple[int, int, int]
 
 _BLANK_PAGE = "<!DOCTYPE html><title>blank</title>"
 _LOOK = """<!DOCTYPE html><meta charset="utf-8"><body><script>
@@ -87,6 +91,24 @@ class Seen:
     same: bool  # but for the targets of links, comments and the pixel, is it the same document?
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A picture, row by row."""
+
+    rows: list[list[Colour]] = field(repr=False)
+
+    @property
+    def colours(self) -> set[Colour]:
+        """All that are in it."""
+        return {point for row in self.rows for point in row}
+
+    def box(self, colour: Colour) -> tuple[int, int]:
+        """Width and height of the smallest box around all points of this colour."""
+        points = [(x, y) for y, row in enumerate(self.rows) for x, point in enumerate(row) if point == colour]
+        across, down = zip(*points, strict=True)
+        return max(across) - min(across) + 1, max(down) - min(down) + 1
+
+
 def look(pairs: Sequence[Pair], *, targets: dict[str, str], pixel: str) -> list[Seen]:
     """What the browser sees in each pair; `targets` says which URL of ours stands for which target."""
     page = _LOOK % (len(pairs), _script(pixel), _script(targets))
@@ -104,6 +126,48 @@ def picture(document: bytes, charset: str, *, width: int = 700, height: int = 24
         file = Path(folder, "picture.png")
         _chromium(f"--screenshot={file}", f"--window-size={width},{height}", "--hide-scrollbars", base + "/document/0")
         return file.read_bytes()
+
+
+def shown(url: str, *, width: int, dark: bool = False, height: int = 640) -> Shown:
+    """What a page of a server of ours looks like, to somebody who likes it light or dark."""
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "picture.png")
+        _chromium(f"--screenshot={file}", f"--window-size={width},{height}", "--hide-scrollbars", scheme, url)
+        return _decoded(file.read_bytes())
+
+
+def _decoded(png: bytes) -> Shown:
+    """The points of a picture that Chromium made: RGB, 8 bits, not interlaced (ISO 15948)."""
+    assert png[24:29] == b"\x08\x02\x00\x00\x00"
+    width, height = struct.unpack(">II", png[16:24])
+    packed, at = b"", 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        packed += png[at + 8 : at + 8 + length] if png[at + 4 : at + 8] == b"IDAT" else b""
+        at += length + 12
+    octets, stride = zlib.decompress(packed), 3 * width
+    rows, above = [], bytearray(stride)
+    for start in range(0, height * (stride + 1), stride + 1):
+        row = _unfiltered(octets[start], bytearray(octets[start + 1 : start + 1 + stride]), above)
+        rows.append([(row[x], row[x + 1], row[x + 2]) for x in range(0, stride, 3)])
+        above = row
+    return Shown(rows)
+
+
+def _unfiltered(kind: int, row: bytearray, above: bytearray) -> bytearray:
+    """ISO 15948 9.2: each octet is the difference to what is foretold from those to the left and above."""
+    for at in range(len(row)) if kind else ():
+        left, corner = (row[at - 3], above[at - 3]) if at > 2 else (0, 0)
+        up = above[at]
+        foretold = (0, left, up, (left + up) // 2, _paeth(left, up, corner))[kind]
+        row[at] = (row[at] + foretold) & 255
+    return row
+
+
+def _paeth(left: int, up: int, corner: int) -> int:
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda each: abs(guess - each))
 
 
 def _script(value: object) -> str:

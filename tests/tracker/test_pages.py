@@ -7,19 +7,28 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 from string import Formatter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.tracker.logos import DRAWING
 from tests.tracker.web import ADA, DAY, NOON, SHOP, STREAMS, WITH_STREAMS
 from tracker.backend import Settings
-from tracker.language import LANGUAGES, chosen
-from tracker.pages import POLICY, Page, Pages, Place, masked
+from tracker.colour import Colour, contrast, parse
+from tracker.language import chooser
+from tracker.look import DARK, LIGHT
+from tracker.pages import Page, Pages, Place, masked
+from tracker.sender import Logo, Sender
+from tracker.texts import LANGUAGES
 
-EMPTY = {"meta", "input", "br", "hr"}
+EMPTY = {"meta", "input", "br", "hr", "img"}
+OURS = chooser(LANGUAGES)
 DONE = replace(ADA, unsubscribed_at=NOON)
+LOGO = Logo(Path("shop.svg"), "image/svg+xml", DRAWING)
+BRANDED = replace(WITH_STREAMS, senders={"example.com": Sender("Example Shop", parse("#0b6e4f"), LOGO)})
 HOSTILE = "\"><script>alert(1)</script>{address}$title'&amp;"
 
 
@@ -108,7 +117,7 @@ def test_every_page_keeps_the_rules(language: str) -> None:
         assert read.problems == [], name
         assert page.html.startswith(b"<!DOCTYPE html>")
         assert len(page.html) <= 15_000
-        assert read.of("html") == [{"lang": language}]
+        assert read.of("html") == [{"lang": language, "dir": "ltr"}]
         assert page.language == language
         assert len(read.of("h1")) == 1
         assert read.texts["title"].endswith(" – Example Shop"), name
@@ -137,13 +146,72 @@ def test_what_can_be_done_is_done_with_buttons(language: str) -> None:
             assert not [field for field in read.of("input") if "checked" in field], "nothing is ticked for anybody"
 
 
-def test_the_policy_knows_our_style_and_no_other() -> None:
+@pytest.mark.parametrize("settings", [WITH_STREAMS, BRANDED])
+def test_a_page_may_have_its_own_style_and_where_it_has_a_logo_our_images(settings: Settings) -> None:
     """CSP Level 3, 6.7.3: the style element is allowed by the hash of its text; a browser would leave it out else."""
+    for name, page in all_pages("en", settings):
+        read = Reader(page)
+        digest = base64.b64encode(hashlib.sha256(read.texts["style"].encode()).digest()).decode()
+        images = "img-src 'self'; " if read.of("img") else ""
+        assert page.policy == (
+            f"default-src 'none'; {images}style-src 'sha256-{digest}'; "
+            "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        ), name
+        assert "url(" not in read.texts["style"]
+        assert "@import" not in read.texts["style"]
+        assert "/*" not in read.texts["style"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_logo_stands_in_the_place_of_the_name(language: str) -> None:
+    """With the name as its words, from our own host; not where we cannot know whose mail it was; at most 15 kB."""
+    assert re.fullmatch(r"/l/[0-9a-f]{32}", LOGO.path)
+    for name, page in all_pages(language, BRANDED):
+        read = Reader(page)
+        assert read.problems == []
+        assert len(page.html) <= 15_000
+        assert read.texts["title"].endswith(" – Example Shop"), name
+        if name in ("expired", "broken", "trouble", "root"):
+            assert read.of("img") == []
+            assert read.texts["header"] == "Example Shop"
+        else:
+            assert read.of("img") == [{"src": f"..{LOGO.path}", "alt": "Example Shop"}]
+            assert read.texts.get("header", "") == ""
+
+
+COLOURS = st.builds(Colour, *[st.integers(0, 255)] * 3)
+
+
+@given(COLOURS | st.just(None))
+@example(parse("#fff9b0"))
+@example(parse("#0a0a12"))
+def test_every_colour_can_be_read_on_the_pages(colour: Colour | None) -> None:
+    """WCAG 2.2 1.4.3: links and second buttons on the card, light and dark, and the words on a button: 4.5:1."""
+    pages = Pages(replace(SHOP, senders={"example.com": Sender("Example Shop", colour)}))
+    style = Reader(pages.ask(Place(LANGUAGES["en"], "T", ADA))).texts["style"]
+    assert [parse(card) for card in re.findall(r"--card: (#\w+)", style)] == [LIGHT, DARK]
+    on_light, on_dark = (parse(deep) for deep in re.findall(r"--deep:(#\w+)", style))
+    (fill,), (words,) = (map(parse, re.findall(rf"--{name}:(#\w+)", style)) for name in ("fill", "on"))
+    assert contrast(on_light, LIGHT) >= 4.5
+    assert contrast(on_dark, DARK) >= 4.5
+    assert contrast(words, fill) >= 4.5
+    assert fill == (colour or fill), "a button has the very colour"
+
+
+def test_what_is_always_there_can_be_read_too() -> None:
+    """Text and soft text, on the card and on the paper beside it, light and dark."""
     style = Reader(next(all_pages("en"))[1]).texts["style"]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}';" in POLICY
-    assert "url(" not in style
-    assert "@import" not in style
+    shades = {name: map(parse, re.findall(rf"--{name}: (#\w+)", style)) for name in ("ink", "soft", "paper", "card")}
+    for ink, soft, paper, card in zip(*shades.values(), strict=True):
+        for text in (ink, soft):
+            assert contrast(text, paper) >= 4.5
+            assert contrast(text, card) >= 4.5
+
+
+def test_a_language_that_is_written_from_the_right_is_shown_so() -> None:
+    """An operator's own may be one."""
+    texts = replace(LANGUAGES["en"], language="he")
+    assert Reader(Pages(SHOP).broken(texts)).of("html") == [{"lang": "he", "dir": "rtl"}]
 
 
 def test_what_was_done_is_told_at_once() -> None:
@@ -179,7 +247,9 @@ def test_the_texts_tell_what_will_happen() -> None:
 
 def test_whatever_is_filled_in_is_escaped() -> None:
     """A sender's name, a stream, an address, a contact: text, never markup, and never filled in again."""
-    settings = Settings("http://x", senders={"example.com": HOSTILE}, streams={HOSTILE: HOSTILE}, contact=HOSTILE)
+    settings = Settings(
+        "http://x", senders={"example.com": Sender(HOSTILE, None, LOGO)}, streams={HOSTILE: HOSTILE}, contact=HOSTILE
+    )
     pages, texts = Pages(settings), LANGUAGES["en"]
     at = Place(texts, HOSTILE, replace(DONE, recipient=f'"<b>{HOSTILE}"@<i>', tag=HOSTILE))
     made = [
@@ -198,7 +268,7 @@ def test_whatever_is_filled_in_is_escaped() -> None:
 
 def test_the_sender_is_named_as_people_know_him() -> None:
     """By the nearest domain above; of several we do not guess; without a name the domain stands for it."""
-    settings = replace(SHOP, senders={"example.com": "Example Shop", "b.example.com": "Branch"})
+    settings = replace(SHOP, senders={"example.com": Sender("Example Shop"), "b.example.com": Sender("Branch")})
     pages, texts = Pages(settings), LANGUAGES["en"]
     for domain, name in (
         ("example.com", "Example Shop"),
@@ -264,10 +334,10 @@ def test_a_date_is_written_as_people_do(language: str, date: str) -> None:
 )
 def test_the_visitor_s_order_decides(field: str, language: str) -> None:
     """RFC 9110 12.5.4: by weight, then by place; who reads none of ours reads English."""
-    assert chosen(field).language == language
+    assert OURS(field).language == language
 
 
 @given(st.text())
 def test_no_field_is_too_odd(field: str) -> None:
     """Whatever is sent, there is a language for it."""
-    assert chosen(field).language in LANGUAGES
+    assert OURS(field).language in LANGUAGES

@@ -11,6 +11,7 @@ from aiohttp import ClientResponse, ClientSession, DummyCookieJar, FormData, TCP
 
 from tracker.app import Server, Settings, Subscription, Unavailable, serve
 from tracker.backend import How, Reason
+from tracker.sender import Sender
 from tracker.token import Keyring, Purpose, Token
 from tracker.visit import Visit
 
@@ -20,7 +21,7 @@ QUEUE_ID = "3kq7mvt2z0hy"
 TARGET = "https://shop.example.com/a?b=c&d=%20e#f"
 KEYRING = Keyring({0: b"0" * 32})
 STREAMS = {"weekly": "Weekly offers – about one a week", "news": "News from the shop"}
-SHOP = Settings("https://t.example.com", senders={"example.com": "Example Shop"}, contact="abuse@example.com")
+SHOP = Settings("https://t.example.com", senders={"example.com": Sender("Example Shop")}, contact="abuse@example.com")
 WITH_STREAMS = replace(SHOP, streams=STREAMS)
 
 
