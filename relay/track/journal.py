@@ -52,6 +52,7 @@ class Journal:
         self._limit = limit
         self._segment = segment
         self._memory = memory
+        self.seen = 0  # visits so far
         self._seen: list[bytes] = []  # lines of this turn of the loop
         self._segments: list[Segment] = []  # oldest first
         self._mine: Segment | None = None  # the one that is written to; the last of them
@@ -75,7 +76,8 @@ class Journal:
         lines, self._seen = self._seen, []
         if not lines:
             return
-        if sum(segment.waiting for segment in self._segments) > self._limit:
+        self.seen += len(lines)
+        if self._waiting > self._limit:
             self._drop(len(lines), "too many wait for the database")
             return
         try:
@@ -84,6 +86,15 @@ class Journal:
         except OSError as error:
             self._keep_in_memory(lines, error)
         self._here.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Is half of the room on disk taken?"""
+        return self._waiting > self._limit / 2
+
+    @property
+    def _waiting(self) -> int:
+        return sum(segment.waiting for segment in self._segments)
 
     def take(self, most: int) -> Taken:
         """The `most` oldest visits, or all there are. They stay here until `done`."""

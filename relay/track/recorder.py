@@ -1,8 +1,9 @@
 """Visits on their way from the journal to the database: in groups, judged, logged.
 
 One task per worker. A group is at most `GROUP` visits and waits `GATHER` seconds for company, so
-that a burst costs one transaction. A visit of a mail that has been purged is left out: nothing
-is known of it any more. A HEAD says something of the visits beside it, and is logged; it is no
+that a burst costs one transaction. While visits come faster than they are written, the worker is the
+visitors', and what they did waits in the journal, as long as there is room. A visit of a mail that has been
+purged is left out: nothing is known of it any more. A HEAD says something of the visits beside it, and is logged; it is no
 visit that counts, not even as a machine's, and is not kept.
 
 What several workers saw of one delivery at the same moment is judged together a little later:
@@ -26,7 +27,7 @@ from tracker.visitor import judge
 
 GROUP = 500  # visits in one transaction
 GATHER = 0.2  # seconds
-REST = 3  # times as long as a full group took is left to visitors: what they did can wait, they cannot
+RUSH = 1.0  # seconds between groups while visits come faster than they are written: they can wait, visitors cannot
 AGAIN = 1.0  # seconds until a database that is away is asked again
 LATER = SWEEP + 2.0  # seconds after which a delivery is looked at once more
 LOOKED_AT = 10_000  # deliveries that wait for that; beyond it they go without
@@ -59,7 +60,7 @@ class Recorder:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            began = time.monotonic()
+            began, seen = time.monotonic(), self._journal.seen
             try:
                 written = await self.step()
                 await self.look_again()
@@ -69,7 +70,8 @@ class Recorder:
                 continue
             if not written:
                 await self._journal.wait(self._pause())
-            await asyncio.sleep(GATHER if written < GROUP else REST * (time.monotonic() - began))
+            came = 0 if self._journal.crowded else self._journal.seen - seen
+            await asyncio.sleep(rest(written, came, time.monotonic() - began))
 
     async def finish(self, grace: float) -> None:
         """After `run` was cancelled: write what waits, for at most `grace` seconds. The rest stays in the journal."""
@@ -143,6 +145,13 @@ class Recorder:
         """Seconds until there is something to do without a visit."""
         next_look = min(next(iter(self._look_again.values()), self._adopt_at), self._adopt_at)
         return max(0.0, next_look - time.monotonic())
+
+
+def rest(written: int, came: int, took: float) -> float:
+    """Seconds between a group and the next. `took`: seconds for this one; `came`: visits that came meanwhile."""
+    if written < GROUP:
+        return GATHER
+    return RUSH if came > written else took  # a backlog takes half of the time: the worker has other work too
 
 
 def _may_look_different(judged: Iterable[Judged], facts: Facts) -> bool:

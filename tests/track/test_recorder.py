@@ -10,7 +10,8 @@ from relay.config import Config
 from relay.delivery import Made
 from relay.store import Accepted, Store, StoreUnavailable, migrate, open_store
 from relay.track.journal import Journal
-from relay.track.recorder import GROUP, Recorder
+from relay.track.recorder import GATHER, GROUP, RUSH, Recorder, rest
+from relay.track.segment import line_of
 from tests.parts.mail import SENT, accepted
 from tests.parts.postgres import Server
 from tests.parts.written_log import Written
@@ -127,6 +128,34 @@ async def test_a_backlog_is_written_in_groups(store: Store, journal: Journal, wr
     recorder = Recorder(journal, store, written.log)
     assert [await recorder.step() for _ in range(3)] == [GROUP, 7, 0]
     assert (await status(store, mail))["opens"] == GROUP + 7
+
+
+def test_visitors_come_before_what_they_did() -> None:
+    """While visits come faster than they are written, groups are rare; a backlog that they left is written briskly."""
+    took = 0.04
+    assert rest(GROUP, came=GROUP + 1, took=took) == RUSH
+    assert rest(GROUP, came=GROUP, took=took) == rest(GROUP, came=0, took=took) == took
+    assert rest(GROUP - 1, came=GROUP + 1, took=took) == GATHER
+
+
+async def test_a_journal_that_is_half_full_is_crowded(tmp_path: Path, written: Written) -> None:
+    """From then on the database comes first: what finds no room would be lost."""
+    line = len(line_of(visit()))
+    journal = Journal(tmp_path, written.log, limit=4 * line)
+    await saw(journal, [visit(), visit()])
+    assert not journal.crowded
+    await saw(journal, [visit()])
+    assert journal.crowded
+    journal.done(journal.take(3))
+    assert not journal.crowded
+    journal.close()
+
+
+async def test_what_came_meanwhile_is_counted(journal: Journal) -> None:
+    """Every visit counts as come, as soon as its turn of the loop has ended."""
+    await saw(journal, [visit() for _ in range(3)])
+    await saw(journal, [visit()])
+    assert journal.seen == 4
 
 
 async def test_a_burst_over_two_workers_is_found_a_little_later(
