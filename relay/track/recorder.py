@@ -3,8 +3,8 @@
 One task per worker. A group is at most `GROUP` visits and waits `GATHER` seconds for company, so
 that a burst costs one transaction. While visits come faster than they are written, the worker is the
 visitors', and what they did waits in the journal, as long as there is room. A visit of a mail that has been
-purged is left out: nothing is known of it any more. A HEAD says something of the visits beside it, and is logged; it is no
-visit that counts, not even as a machine's, and is not kept.
+purged is left out: nothing is known of it any more. A HEAD says something of the visits beside it, and is
+logged; it is no visit that counts, not even as a machine's, and is not kept.
 
 What several workers saw of one delivery at the same moment is judged together a little later:
 a delivery whose visits may look different by then is looked at once more.
