@@ -138,8 +138,7 @@ class InboundSession(Transaction):
         return self._inbound.settings.max_message_size
 
     def too_big(self, size: int) -> Refused:
-        values = {"size": texts.octets(size), "limit": texts.octets(self.most()), "setting": "inbound.max_message_size"}
-        return Refused(texts.TOO_BIG, values)
+        return Refused(texts.LETTER_TOO_BIG, {"size": texts.octets(size), "limit": texts.octets(self.most())})
 
     async def keep(self, content: bytes) -> str | Refused:
         assert self._mail

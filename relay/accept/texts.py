@@ -101,6 +101,7 @@ SUPPRESSED = Rule(
     "mailtrail suppression remove ADDRESS",
 )
 TOO_EARLY = Rule("R4128", 451, "4.3.0", "The delivery that this is about is not settled yet, please retry")
+LETTER_TOO_BIG = Rule("R4130", 552, "5.3.4", "Message is {size}, limit is {limit}")  # of a stranger: no advice for us
 
 RULES = tuple(rule for rule in list(globals().values()) if isinstance(rule, Rule))
 
