@@ -13,6 +13,7 @@ from suppression import replies
 
 Report = Callable[[str, str], None]
 
+_ANY = ("0.0.0.0", "::")  # every address of the machine
 _LONGEST_HEADER = 256 * 1024  # octets; no part of the relay reads further
 
 
@@ -24,6 +25,7 @@ def check(config: Config, problem: Report, warning: Report) -> None:
     _check_tls("tracking", config.tracking, problem)
     _check_tracking(config, problem, warning)
     _check_inbound(config, problem, warning)
+    _check_routes(config, warning)
     _check_rules(config.suppression.rules, problem)
     _check_sizes(config.submission, problem)
     if config.delivery.lifetime < config.delivery.retry[0]:
@@ -88,6 +90,23 @@ def _check_inbound(config: Config, problem: Report, warning: Report) -> None:
         warning("inbound.listen", "is empty: nobody here takes the bounces that go to inbound.bounce_domain")
     if inbound.bounce_domain and inbound.forward_to.lower().endswith(f"@{inbound.bounce_domain}"):
         problem("inbound.forward_to", "is in bounce_domain itself: mail would go in circles. Name another address")
+    senders = {*(key.domain for key in config.dkim), *config.tracking.senders}
+    if inbound.bounce_domain in senders or f".{config.hostname}".endswith(f".{inbound.bounce_domain or '?'}"):
+        warning(
+            "inbound.bounce_domain",
+            f'is "{inbound.bounce_domain}", and all mail to it comes here. If people have addresses there, take a name '
+            f'for this alone, like "bounce.{inbound.bounce_domain}"',
+        )
+
+
+def _check_routes(config: Config, warning: Report) -> None:
+    """A route back to this relay sends mail in circles, until it has too many Received fields."""
+    ours = (*config.submission.listen, *config.submission.listen_tls, *config.inbound.listen)
+    for destination, route in config.delivery.routes.items():
+        for end in ours:
+            near = route.host in ("localhost", config.hostname, "127.0.0.1", "::1") and end.host in _ANY
+            if end.port and route.port == end.port and (route.host == end.host or near):
+                warning(f'delivery.routes."{destination}"', f"leads to {end}, where this relay listens itself")
 
 
 def _check_rules(rules: Path | None, problem: Report) -> None:

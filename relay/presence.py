@@ -13,10 +13,9 @@ from relay.deliver.dispatcher import Dispatcher
 from relay.log import Log
 from relay.queue_id import QueueIds
 from relay.store import Store, StoreUnavailable
-from relay.store.chores import ALIVE, Peer, Worker
+from relay.store.chores import ALIVE, SIGN_OF_LIFE, Peer, Worker
 
-SIGN_OF_LIFE = 3.0  # seconds between two
-SOON = 0.1  # seconds between two while somebody waits for the other
+SOON = 0.1  # seconds between two signs of life while somebody waits for the other
 PATIENCE = 30.0  # seconds for which a newcomer waits for attempts that are being made with what is its share now
 
 

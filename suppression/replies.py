@@ -51,7 +51,7 @@ _EVIDENCE = Path(__file__).parent / "evidence"
 _BEFORE_OUR_ADDRESS = "2_tongues"
 _STATUS = re.compile(r"[45x]\.\d{1,3}\.(?:\d{1,3}|\*)")
 _REPLY_CODE = re.compile(r"[45]\d\d|[45]yz|")
-_KEYS = {"class", "note", "words", "unless", "status", "code", "host", "kind"}
+_KEYS = ("class", "note", "words", "unless", "status", "code", "host", "kind")
 
 
 class BadRules(Exception):
@@ -203,6 +203,8 @@ def _table(path: Path) -> tuple[Rule, ...]:
         given = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise BadRules(f"{path}: {error}") from error
+    if unknown := sorted(given.keys() - {"rule"}):
+        raise BadRules(f"{path}: there is no key {unknown[0]!r}. Each rule is opened by [[rule]]")
     name, rules = path.stem.lstrip("0123456789_"), given.get("rule", [])
     if not isinstance(rules, list) or not all(isinstance(each, dict) for each in rules):
         raise BadRules(f"{path}: rule is a list of tables, each opened by [[rule]]")
@@ -211,10 +213,12 @@ def _table(path: Path) -> tuple[Rule, ...]:
 
 def _rule(path: Path, number: int, table: str, given: Mapping[str, object]) -> Rule:
     where = f"{path}: rule {number}"
-    if unknown := sorted(set(given) - _KEYS):
-        raise BadRules(f"{where}: what is {unknown[0]!r}?")
-    if given.get("class") not in CLASSES:
-        raise BadRules(f"{where}: {given.get('class')!r} is no class: {' '.join(sorted(CLASSES))}")
+    if unknown := sorted(given.keys() - set(_KEYS)):
+        raise BadRules(f"{where}: there is no key {unknown[0]!r}. A rule has {', '.join(_KEYS)}")
+    if "class" not in given:
+        raise BadRules(f"{where}: it has no class: {' '.join(sorted(CLASSES))}")
+    if str(given["class"]) not in CLASSES:
+        raise BadRules(f"{where}: {given['class']!r} is no class: {' '.join(sorted(CLASSES))}")
     if not given.keys() & {"words", "status", "code", "host"}:
         raise BadRules(f"{where}: it fits everything; give it words, status, code or host")
     lists = {key: _strings(where, key, given.get(key, [])) for key in ("words", "unless", "status", "code", "host")}

@@ -258,11 +258,27 @@ def test_sections_of_a_later_version_are_kept_with_a_warning(tmp_path: Path, sec
         ),
         (HOSTNAME + '[inbound]\nlisten = ["127.0.0.1:25"]', "inbound.bounce_domain"),
         (HOSTNAME + '[inbound]\nbounce_domain = "bounce.shop.test"', "inbound.listen"),
+        (HOSTNAME + '[inbound]\nlisten = ["127.0.0.1:25"]\nbounce_domain = "shop.test"', "inbound.bounce_domain"),
+        (HOSTNAME + '[inbound]\nlisten = ["127.0.0.1:25"]\nbounce_domain = "mx1.shop.test"', "inbound.bounce_domain"),
+        (HOSTNAME + '[delivery.routes]\n"*" = "127.0.0.1:587"', 'delivery.routes."*"'),
+        (
+            HOSTNAME
+            + '[submission]\nlisten = ["127.0.0.1:2587"]\n[delivery]\nroutes = { "a.test" = "127.0.0.1:2587" }',
+            'delivery.routes."a.test"',
+        ),
     ],
 )
 def test_what_is_doubtful_is_a_warning(tmp_path: Path, text: str, key: str) -> None:
     """The relay starts, and the person hears what will probably not work."""
     assert [warning.key for warning in _load(tmp_path, text).warnings] == [key]
+
+
+def test_a_route_to_another_server_of_this_machine_is_no_doubt(tmp_path: Path) -> None:
+    """Another port, or another address than those it listens on; a domain for bounces alone."""
+    text = '[submission]\nlisten = ["127.0.0.1:587"]\n'
+    text += '[delivery.routes]\n"*" = "127.0.0.1:2626"\n"a.test" = "127.0.0.2:587"\n'
+    text += '[inbound]\nlisten = ["127.0.0.1:25"]\nbounce_domain = "bounce.shop.test"\n'
+    assert _load(tmp_path, HOSTNAME + text).warnings == ()
 
 
 # Where, sandbox, showing

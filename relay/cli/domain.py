@@ -116,7 +116,7 @@ async def add_(args: argparse.Namespace, screen: Screen) -> int:
     screen.note(f"{screen.mark('ok')} mail from {domain} is signed from now on, with {words.names(made)}")
     _tell_if_configured(args, screen, domain)
     words.show_records(screen, domain, made)
-    words.show_advice(screen, domain, configuration(args).hostname)
+    words.show_advice(screen, domain, configuration(args))
     return 0
 
 
@@ -232,7 +232,7 @@ async def records(args: argparse.Namespace, screen: Screen) -> int:
         words.show_zone(screen, keys)
     else:
         words.show_records(screen, domain, keys)
-        words.show_advice(screen, domain, configuration(args).hostname)
+        words.show_advice(screen, domain, configuration(args))
     return 0
 
 
@@ -269,4 +269,4 @@ def _tell_if_configured(args: argparse.Namespace, screen: Screen, domain: str) -
 
 def _json(args: argparse.Namespace, screen: Screen, schema: str, domain: str, keys: Sequence[SigningKey]) -> None:
     value = {"domain": domain, "keys": [words.public(key) for key in keys]}
-    screen.json(schema, value | {"advice": words.advice(domain, configuration(args).hostname)}, args.json or "")
+    screen.json(schema, value | {"advice": words.advice(domain, configuration(args))}, args.json or "")

@@ -2,8 +2,9 @@
 
 Asks the name servers of the configuration, which may remember an older answer. A key's record is judged by its
 text and then, where its private half can be read, by the proof: a message is signed and verified with
-what the DNS says. A key that signs and cannot be verified is a failure (exit code 6); one that waits is
-not; SPF and DMARC are advice. Nothing is changed: the relay switches to a waiting key by itself.
+what the DNS says. A key that signs and cannot be verified is a failure (exit code 6), and so is an
+`inbound.bounce_domain` that leads nowhere. A key that waits is none; SPF, DMARC and the rest are advice. Nothing is
+changed: the relay switches to a waiting key by itself.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from relay.store import Store, StoreUnavailable
 class Finding:
     """What was found at one name. `status` is ok, wrong (mail suffers), waiting or advice."""
 
-    purpose: str  # DKIM, SPF, DMARC
+    purpose: str  # DKIM, SPF, DMARC, MX
     name: str
     status: str
     detail: str
@@ -50,8 +51,9 @@ async def check(args: argparse.Namespace, screen: Screen) -> int:
     try:
         found = [
             *[await _key(resolver, key, signers) for key in keys if key.state is not State.RETIRED],
-            await _spf(resolver, domain, config.hostname),
-            await _dmarc(resolver, domain, config.hostname),
+            await _spf(resolver, domain, config),
+            await _dmarc(resolver, domain, config),
+            *(await _bounces(resolver, domain, config) if words.bounce_domain(config) else ()),
         ]
     finally:
         await resolver.close()
@@ -124,8 +126,8 @@ async def _zone_twice(resolver: Resolver, key: SigningKey) -> str:
     return f"the record is at {name}: the name of the zone is there twice" if found else ""
 
 
-async def _spf(resolver: Resolver, domain: str, hostname: str) -> Finding:
-    want = words.advice(domain, hostname)[0]["value"]
+async def _spf(resolver: Resolver, domain: str, config: Config) -> Finding:
+    want, hostname = words.advice(domain, config)[0]["value"], config.hostname
     answer = await resolver.txt(domain)
     have = tuple(text.decode("utf-8", "replace") for text in answer.records if _is_spf(text))
     if answer.outcome is Outcome.FAILED:
@@ -145,9 +147,9 @@ def _is_spf(text: bytes) -> bool:
     return text.lower().split(b" ")[0] == b"v=spf1"
 
 
-async def _dmarc(resolver: Resolver, domain: str, hostname: str) -> Finding:
+async def _dmarc(resolver: Resolver, domain: str, config: Config) -> Finding:
     """RFC 7489 6.6.3: the domain's own record, else that of the domain above which it belongs to."""
-    want = words.advice(domain, hostname)[1]
+    want = words.advice(domain, config)[1]
     name, problem = domain, ""
     while "." in name:
         answer = await resolver.txt(f"_dmarc.{name}")
@@ -157,6 +159,38 @@ async def _dmarc(resolver: Resolver, domain: str, hostname: str) -> Finding:
         problem = problem or answer.problem
         name = name.partition(".")[2]
     return Finding("DMARC", want["name"], "advice", problem or "there is no record", (), want["value"])
+
+
+async def _bounces(resolver: Resolver, domain: str, config: Config) -> list[Finding]:
+    """Of the domain that all mail bears as its envelope sender: the way back, and who may send for it."""
+    bounces = words.bounce_domain(config)
+    spf = [] if bounces == domain else [await _spf(resolver, bounces, config)]
+    return [await _way_back(resolver, bounces, config.hostname), *spf]
+
+
+async def _way_back(resolver: Resolver, bounces: str, hostname: str) -> Finding:
+    want = f"10 {hostname}."
+    answer = await resolver.mx(bounces)
+    if answer.outcome is Outcome.FAILED:
+        return Finding("MX", bounces, "advice", answer.problem, (), want)
+    have = tuple(f"{one.preference} {one.host}." for one in answer.records)
+    # RFC 5321 5.1: without an MX record mail goes to the address of the domain itself.
+    hosts = [one.host for one in answer.records] or [bounces]
+    there, problem = await _addresses(resolver, hosts)
+    here, _ = await _addresses(resolver, [hostname])
+    if hostname in hosts or there & here:
+        return Finding("MX", bounces, "ok", "leads here", have, want)
+    if not there and not problem:
+        lost = "leads nowhere: bounces get lost, and many servers refuse mail from such a domain"
+        return Finding("MX", bounces, "wrong", lost, have, want)
+    said = problem or f"leads to {', '.join(hosts)}; see that it is this relay"
+    return Finding("MX", bounces, "advice", said, have, want)
+
+
+async def _addresses(resolver: Resolver, hosts: Sequence[str]) -> tuple[set[str], str]:
+    """The addresses of these hosts, and what kept us from knowing some of them."""
+    answers = [await ask(host) for host in hosts if host for ask in (resolver.ipv4, resolver.ipv6)]
+    return {record for one in answers for record in one.records}, next((a.problem for a in answers if a.problem), "")
 
 
 def _show(screen: Screen, domain: str, found: Sequence[Finding], failed: int) -> None:

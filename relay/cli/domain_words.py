@@ -5,6 +5,7 @@ from typing import Any
 
 from relay.cli import wording
 from relay.cli.screen import Column, Listing, Screen
+from relay.config import Config
 from relay.key_record import bind_line, record
 from relay.signing_key import KEEP_RECORD, SigningKey, State
 
@@ -74,10 +75,14 @@ def public(key: SigningKey) -> dict[str, Any]:
     }
 
 
-def advice(domain: str, hostname: str) -> list[dict[str, str]]:
-    """The records beside the keys: who may send for the domain, and what receivers should do about others."""
-    return [
-        {"purpose": "SPF", "name": domain, "type": "TXT", "value": f"v=spf1 a:{hostname} ~all"},
+def advice(domain: str, config: Config) -> list[dict[str, str]]:
+    """The records beside the keys.
+
+    Who may send for the domain, and what receivers should do about others; where bounces come back to a domain of their
+    own, the way there and who may send for that one: its name is the envelope sender of all mail.
+    """
+    records = [
+        _spf(domain, config.hostname),
         {
             "purpose": "DMARC",
             "name": f"_dmarc.{domain}",
@@ -85,6 +90,19 @@ def advice(domain: str, hostname: str) -> list[dict[str, str]]:
             "value": f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}",
         },
     ]
+    if bounces := bounce_domain(config):
+        records.append({"purpose": "MX", "name": bounces, "type": "MX", "value": f"10 {config.hostname}."})
+        records += [_spf(bounces, config.hostname)] * (bounces != domain)
+    return records
+
+
+def bounce_domain(config: Config) -> str:
+    """The domain of our bounces, if the DNS has to know of it: that of the sandbox is nobody's."""
+    return "" if config.sandbox else config.inbound.bounce_domain
+
+
+def _spf(domain: str, hostname: str) -> dict[str, str]:
+    return {"purpose": "SPF", "name": domain, "type": "TXT", "value": f"v=spf1 a:{hostname} ~all"}
 
 
 def show_zone(screen: Screen, keys: Sequence[SigningKey]) -> None:
@@ -108,9 +126,12 @@ def show_records(screen: Screen, domain: str, keys: Sequence[SigningKey]) -> Non
         screen.line()
 
 
-def show_advice(screen: Screen, domain: str, hostname: str) -> None:
-    """SPF and DMARC, in a line each."""
-    spf, dmarc = advice(domain, hostname)
-    screen.line(f'; SPF: {spf["name"]} TXT "{spf["value"]}", or put a:{hostname} into the one that is there')
-    screen.line(f'; DMARC: {dmarc["name"]} TXT "{dmarc["value"]}", unless there is one')
+def show_advice(screen: Screen, domain: str, config: Config) -> None:
+    """The records beside the keys, in a line each."""
+    for one in advice(domain, config):
+        value = one["value"] if one["type"] == "MX" else f'"{one["value"]}"'
+        which = " for bounces, once for all domains" if one["name"] == bounce_domain(config) else ""
+        unless = {"SPF": f", or put a:{config.hostname} into the one that is there", "DMARC": ", unless there is one"}
+        record = f"{one['name']} {one['type']} {value}{unless.get(one['purpose'], '')}"
+        screen.line(f"; {one['purpose']}{which}: {record}")
     screen.note(f"Next: mailtrail domain check {domain}")

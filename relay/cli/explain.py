@@ -18,6 +18,7 @@ from relay.cli.screen import Screen
 from relay.reply import Reply
 
 if TYPE_CHECKING:
+    from relay.config import Config
     from suppression.rules import Inactive
 
 _REPLY_LINE = re.compile(r"\s*([2-5]\d\d)(?:[ -]|$)(.*)")
@@ -107,13 +108,19 @@ def _settings(args: argparse.Namespace) -> "Inactive":
     """Have the operator's own rules read, and say what is done with closed mailboxes; without a configuration, ours."""
     from relay.cli.database import configuration, loaded
     from relay.config_file import ConfigError
-    from suppression.replies import BadRules, use
 
     named = bool(getattr(args, "config", None))
     try:
         config = configuration(args) if named else loaded(args).config
     except ConfigError:
         return "suppress"  # none is there, and none was asked for
+    return own_rules(config)
+
+
+def own_rules(config: "Config") -> "Inactive":
+    """Judge replies as the relay does: with the operator's own rules; what is done with closed mailboxes."""
+    from suppression.replies import BadRules, use
+
     try:
         use(config.suppression.rules)
     except BadRules as error:

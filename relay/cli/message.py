@@ -15,6 +15,7 @@ from typing import Any
 
 from relay.cli import wording
 from relay.cli.arguments import Parser, outputs, wants_json
+from relay.cli.came_back import came_back
 from relay.cli.choose import add_choice, choice, preview
 from relay.cli.database import configuration, opened
 from relay.cli.failures import NothingMatched
@@ -157,6 +158,8 @@ def _message(screen: Screen, message: Row, *, lifetime: float) -> None:
     width = max(len(plain(row["recipient"])) for row in message["recipients"])
     for row in message["recipients"]:
         _recipient(screen, row, width, gives_up=at + lifetime)
+        for line in came_back(screen, message["events"], row["recipient"]):
+            screen.line(f"       {line}")
     tries = max((row["attempts"] for row in message["recipients"]), default=0)
     hints = [f"mailtrail message show {message['queue_id']} --transcript {tries}"] if tries else []
     if any(row["status"] in ("spooled", "deferred") for row in message["recipients"]):

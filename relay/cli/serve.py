@@ -12,8 +12,10 @@ def add(noun: Parser) -> None:
     """`serve` has no verbs."""
     noun.set_defaults(run=serve)
     noun.description = (
-        "Run the relay.\n\n--sandbox needs no configuration: it listens on loopback (submission on port 2587, the web "
-        "on 8080), and no mail leaves the machine, every recipient is answered by the built-in simulator."
+        "Run the relay.\n\n--sandbox needs no configuration. It listens on loopback (submission on port 2587, bounces "
+        "on 2525, the web on 8080).\n"
+        "No mail leaves the machine: every recipient is answered by the built-in simulator.\n"
+        "Its data is in ~/.local/share/mailtrail-sandbox ($XDG_DATA_HOME), or in --data-dir."
     )
     noun.examples = (
         "mailtrail serve --sandbox",

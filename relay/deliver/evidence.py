@@ -36,7 +36,7 @@ _PERMANENT = {
     "virus": BLOCKED_CONTENT,
     "policy": POLICY,
     "relay": POLICY,
-    "protocol": POLICY,
+    "protocol": UNKNOWN,  # they did not understand us: no rule of theirs
 }
 # class → reason class of a 4yz reply; all others: THROTTLED. What it says about an address is not for good.
 _TRANSIENT = {
@@ -60,7 +60,7 @@ def class_of(reply: Reply, step: Step, found: Judgement) -> str:
     if reply.transient:
         return _TRANSIENT_KINDS.get(found.kind) or _TRANSIENT.get(found.cls, THROTTLED)
     said = _PERMANENT.get(found.cls, UNKNOWN)
-    if step is Step.GREETING and said == POLICY:
+    if step is Step.GREETING and (said == POLICY or found.cls == "protocol"):
         return BLOCKED_IP  # all that they know of us is the address we come from
     if said not in ABOUT_THE_ADDRESS:
         return said

@@ -20,6 +20,7 @@ from relay.store.errors import StoreUnavailable
 from relay.store.rows import to_json
 
 STEP = 200
+SIGN_OF_LIFE = 3.0  # seconds between two
 ALIVE = 10.0  # seconds without a sign of life until a worker counts as gone
 
 # What goes with a message. Its deliveries first: a visit or an event that comes at this moment finds none any more, and
@@ -63,17 +64,20 @@ class Peer:
     @property
     def silent(self) -> bool:
         """Will it never say what it knows? It is of schema 1, or gone, though its last sign of life is young."""
-        if not self.joined:
-            return True
-        if self.host != socket.gethostname():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:  # somebody else's, and there
-            return False
+        return not self.joined or vanished(self.host, self.pid)
+
+
+def vanished(host: str, pid: int) -> bool:
+    """Is it known that this process is not there any more? Only of those of this machine it is."""
+    if host != socket.gethostname():
         return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's, and there
+        return False
+    return False
 
 
 @dataclass(frozen=True, slots=True)

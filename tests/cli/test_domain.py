@@ -255,6 +255,36 @@ async def test_check_asks_the_dns(tmp_path: Path) -> None:
         assert code == 0 and "example.com: ready" in out and "want" not in out and err == ""
 
 
+async def test_the_domain_of_bounces_is_printed_and_checked(tmp_path: Path) -> None:
+    """It is the envelope sender of all mail: it needs an MX that leads here, and an SPF record of its own."""
+    inbound = {"inbound": {"listen": ["127.0.0.1:0"], "bounce_domain": "bounce.example.com"}}
+    async with FakeDns() as dns:
+        office = Office(tmp_path, dns, inbound)
+        code, out, _ = await office.domain("add", "example.com", "--algorithm", "ed25519")
+        assert code == 0 and "; MX for bounces, once for all domains: bounce.example.com MX 10 relay.test.\n" in out
+        assert '; SPF for bounces, once for all domains: bounce.example.com TXT "v=spf1 a:relay.test ~all"' in out
+        shown = await office.json("records", "example.com")
+        assert [(one["purpose"], one["name"]) for one in shown["advice"]][2:] == [
+            ("MX", "bounce.example.com"),
+            ("SPF", "bounce.example.com"),
+        ]
+        record = shown["keys"][0]["record"]
+        dns.zone[record["name"]] = as_zone(record["value"])
+
+        async def found() -> tuple[bool, list[tuple[str, str]]]:
+            body = await office.json("check", "example.com")
+            return body["ready"], [(one["purpose"], one["status"]) for one in body["checks"][3:]]
+
+        assert await found() == (False, [("MX", "wrong"), ("SPF", "advice")])
+        dns.zone["bounce.example.com"] = {"MX": ["10 mx.elsewhere.test."], "TXT": ['"v=spf1 a:relay.test -all"']}
+        dns.zone["mx.elsewhere.test"] = {"A": ["192.0.2.1"]}
+        assert await found() == (True, [("MX", "advice"), ("SPF", "ok")])
+        dns.zone["relay.test"] = {"A": ["192.0.2.1"]}
+        assert await found() == (True, [("MX", "ok"), ("SPF", "ok")])
+        dns.zone["bounce.example.com"] = {"A": ["192.0.2.1"]}
+        assert await found() == (True, [("MX", "ok"), ("SPF", "advice")])
+
+
 async def test_check_knows_the_usual_mistakes(tmp_path: Path) -> None:
     """The zone's name twice, a record cut off, two SPF records, a server that fails: each is named."""
     async with FakeDns() as dns:

@@ -17,6 +17,8 @@ from tests.cli.conftest import Cli
         ("550 5.7.25 Your host has no PTR", ["block;", "block list"]),
         ("450 4.7.1 Greylisted", ["rate;", "try again later"]),
         ("550 5.2.1 Mailbox disabled", ["inactive;", "hard bounce"]),
+        ("500 Line too long", ["class unknown_permanent", "(protocol;", "refused for good"]),
+        ("500 What?", ["class unknown_permanent", "(protocol;", "refused for good"]),
     ],
 )
 def test_it_says_the_class_and_the_rule_that_gave_it(cli: Cli, reply: str, words: list[str]) -> None:

@@ -4,15 +4,27 @@ import asyncio
 import csv
 import io
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from relay.cli.status import listeners, public
 from relay.config import Config
+from relay.config_file import load
+from relay.delivery import Status, Verdict
+from relay.event import Event
+from relay.reply import Reply
 from relay.store import open_store
 from suppression.entry import Entry
 from tests.cli.conftest import HELD, NEWS, RECEIPT, REF, Cli, both_engines
+from tests.parts.program import write_config
 from tracker.visit import Judged, Visit
 
 
@@ -122,6 +134,28 @@ def test_what_the_recipient_did_with_it_is_shown(cli: Cli, config: Config) -> No
 
 
 @both_engines
+def test_what_came_back_by_mail_is_shown(cli: Cli, config: Config) -> None:
+    """A late bounce with when it had been sent, an automatic answer with its subject, a report: a line each."""
+
+    async def returned() -> None:
+        store = await open_store(config)
+        now = time.time()
+        answer = {"subject": "Out of office"}
+        await store.happened(Event(now, "auto_reply", RECEIPT, 0, detail=answer))
+        await store.happened(Event(now, "reported_delayed", RECEIPT, 1, detail={"diagnostic": "450 later"}))
+        gone = Verdict(Status.HARD_BOUNCE, "bad_mailbox", "5.1.1", "550 5.1.1 gone", Reply(550, "5.1.1", "gone"))
+        await store.late_bounce(RECEIPT, 0, gone)
+        await store.close()
+
+    asyncio.run(returned())
+    out = cli("message", "show", RECEIPT).out
+    ada, bob = out.split("Cc   bob")
+    assert 'automatic answer "Out of office"\n' in ada and "hard bounce" in ada
+    assert re.search(r"\d\d  the bounce came back by mail; it had been sent .*\d\d\n", ada)
+    assert "a server reports: delayed: 450 later\n" in bob and out.count("automatic answer") == 1
+
+
+@both_engines
 def test_a_message_as_json_has_recipients_events_and_attempts(cli: Cli) -> None:
     """The names are those of the views."""
     body = json.loads(cli("message", "show", RECEIPT, "--json").out)
@@ -184,6 +218,38 @@ def test_status_is_one_screen(cli: Cli) -> None:
     assert body["running"] is False and body["queue"] == {"creating": 2, "spooled": 0, "deferred": 1, "held": 1}
     assert body["last_sent_to"] == "gmail.com"
     assert cli("status", "--running").code == 5
+
+
+def test_status_names_every_address_it_listens_on(tmp_path: Path, config: Config) -> None:
+    """Each with what it is for; none that is not configured."""
+    at = {"submission": ["127.0.0.1:2587"], "inbound": ["127.0.0.1:2525"], "tracking": ["127.0.0.1:8080"]}
+    assert listeners(config) == at
+    file = write_config(tmp_path, {"submission": {"listen": ["0.0.0.0:587"]}, "inbound": {"listen": []}})
+    assert listeners(load(file).config) == {"submission": ["0.0.0.0:587"]}
+
+
+def test_status_counts_no_worker_that_is_known_to_be_gone() -> None:
+    """One that was killed has signed some seconds ago, and has no process here; of another machine nobody knows."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+
+    def worker(host: str, pid: int, seen_at: float) -> dict[str, Any]:
+        return {"writer": 0, "host": host, "pid": pid, "version": "1", "started_at": 0.0, "seen_at": seen_at}
+
+    def alive(*workers: dict[str, Any]) -> list[int]:
+        found: dict[str, Any] = {
+            "workers": list(workers),
+            "queue": {},
+            "oldest_s": None,
+            "last_hour": {},
+            "last_sent": None,
+        }
+        return [one["pid"] for one in public(found, now=105.0)["workers"]]
+
+    here = socket.gethostname()
+    assert alive(worker(here, dead.pid, 100.0), worker(here, os.getpid(), 100.0)) == [os.getpid()]
+    assert alive(worker("elsewhere.test", dead.pid, 100.0)) == [dead.pid]
+    assert alive(worker(here, dead.pid, 104.0)) == [dead.pid]  # signs here, and lives in another container
 
 
 @both_engines

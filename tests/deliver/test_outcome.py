@@ -58,6 +58,8 @@ DOT    554 5.7.1 Message refused by local policy                     soft_bounce
 DOT    550 5.7.26 Unauthenticated email is not accepted              soft_bounce  auth_dmarc         5.7.26
 DOT    550 message looks like spam                                   soft_bounce  blocked_content    5.7.1
 DOT    554 5.6.0 malformed message                                   soft_bounce  policy             5.6.0
+DOT    500 Line too long                                             soft_bounce  unknown_permanent  5.0.0
+RCPT   500 What?                                                     soft_bounce  unknown_permanent  5.0.0
 RCPT   550 Sender verify failed: user unknown                        soft_bounce  policy             5.7.1
 RCPT   550 5.7.1 Relaying denied                                     soft_bounce  policy             5.7.1
 MAIL   554 Transaction failed                                        soft_bounce  unknown_permanent  5.0.0

@@ -135,7 +135,9 @@ def test_an_operator_s_own_rules_come_first(own: Path) -> None:
 
 MISTAKES = [
     ("[[rule]]\nclass = 'dead'\nwords = ['x y']", "'dead' is no class"),
-    ("[[rule]]\nclass = 'hard'\nword = ['x y']", "what is 'word'?"),
+    ("[[rule]]\nclass = 'hard'\nword = ['x y']", "no key 'word'. A rule has class, note, words, unless, "),
+    ("[[rule]]\nwords = ['x y']", "it has no class: auth block"),
+    ("[[rules]]\nclass = 'hard'\nwords = ['x y']", "no key 'rules'. Each rule is opened by [[rule]]"),
     ("[[rule]]\nclass = 'hard'", "fits everything"),
     ("[[rule]]\nclass = 'hard'\nwords = 'x y'", "words is a list"),
     ("[[rule]]\nclass = 'hard'\nwords = ['(a+)+$']", "is not a phrase"),
