@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.cli.address_lists import Bad, Found, decoded, read
+from relay.cli.address_columns import Bad, Found, Row, Skipped
+from relay.cli.address_lists import decoded, read
 
 AT = 1_577_836_800.0  # 2020-01-01
 
 
-def found(text: str) -> list[Found | Bad]:
+def found(text: str) -> list[Row]:
     """All rows."""
     return list(read(text))
 
@@ -35,12 +36,20 @@ def test_a_text_has_an_address_in_each_line() -> None:
         # SendGrid: bounces, spam reports, unsubscribes
         (
             "status,reason,email,created\n5.1.1,550 5.1.1 No such user,ada@x.test,1577836800\n",
-            Found("line 2", "ada@x.test", "hard_bounce", since=AT, reply="5.1.1 550 5.1.1 No such user"),
+            Found("line 2", "ada@x.test", "hard_bounce", since=AT, reply="550 5.1.1 No such user"),
         ),
-        ("email,ip,created\nada@x.test,192.0.2.1,1577836800\n", Found("line 2", "ada@x.test", since=AT)),
         (
-            '[{"created":1577836800,"email":"ada@x.test","reason":"550 no","status":"5.0.0"}]',
-            Found("item 1", "ada@x.test", "hard_bounce", since=AT, reply="5.0.0 550 no"),
+            "email,ip,created\nada@x.test,192.0.2.1,1577836800\n",
+            Found("line 2", "ada@x.test", since=AT, implied="complaint"),
+        ),
+        (
+            '[{"created":1577836800,"email":"ada@x.test","ip":"192.0.2.1"}]',
+            Found("item 1", "ada@x.test", since=AT, implied="complaint"),
+        ),
+        ("email,created\nada@x.test,1577836800\n", Found("line 2", "ada@x.test", since=AT, implied="unsubscribe")),
+        (
+            '[{"created":1577836800,"email":"ada@x.test","reason":"550 unknown user","status":"5.0.0"}]',
+            Found("item 1", "ada@x.test", "hard_bounce", since=AT, reply="5.0.0 550 unknown user"),
         ),
         # Mailgun
         (
@@ -49,11 +58,11 @@ def test_a_text_has_an_address_in_each_line() -> None:
         ),
         (
             '{"items":[{"address":"ada@x.test","tags":["*"],"created_at":"Wed, 01 Jan 2020 00:00:00 UTC"}],"p":{}}',
-            Found("item 1", "ada@x.test", since=AT),
+            Found("item 1", "ada@x.test", since=AT, implied="unsubscribe"),
         ),
         (
             '{"items":[{"address":"ada@x.test","tags":["news"],"created_at":"Wed, 01 Jan 2020 00:00:00 UTC"}]}',
-            Found("item 1", "ada@x.test", scope="news", since=AT),
+            Found("item 1", "ada@x.test", scope="news", since=AT, implied="unsubscribe"),
         ),
         # Postmark
         (
@@ -85,17 +94,118 @@ def test_what_other_services_export_is_understood(text: str, row: Found) -> None
     assert found(decoded(text.encode())) == [row]
 
 
-def test_one_address_can_have_unsubscribed_from_several_tags() -> None:
-    """Each of them is a row."""
+@pytest.mark.parametrize(
+    ("written", "scopes"),
+    [
+        ('"[""weekly"",""news""]"', ["weekly", "news"]),
+        ('"[""*""]"', [""]),
+        ("[*]", [""]),
+        ('"[weekly, news]"', ["weekly", "news"]),
+        ("\"['weekly', 'weekly']\"", ["weekly"]),
+        ('"[""news"",""*""]"', [""]),
+        ("[]", [""]),
+        ("*", [""]),
+        ("news", ["news"]),
+        ("", [""]),
+    ],
+)
+def test_one_address_can_have_unsubscribed_from_several_tags(written: str, scopes: list[str]) -> None:
+    """Each of them is an entry, however the list of them is written; "*" or none is everything."""
+    rows = found(f"address,tags,created_at\nada@x.test,{written},\n")
+    assert rows == [Found("line 2", "ada@x.test", scope=scope, implied="unsubscribe") for scope in scopes]
     rows = found('{"items":[{"address":"ada@x.test","tags":["news","offers"]}]}')
-    assert rows == [Found("item 1", "ada@x.test", scope="news"), Found("item 1", "ada@x.test", scope="offers")]
+    assert [row.scope for row in rows if isinstance(row, Found)] == ["news", "offers"]
 
 
-@pytest.mark.parametrize("kind", ["SoftBounce", "Transient", "Blocked", "DnsError", "blue"])
+def test_a_scope_of_ours_is_taken_as_it_is_written() -> None:
+    """Whatever it looks like: an export is imported as it was."""
+    assert found('address,scope\nada@x.test,"[""a""]"\n') == [Found("line 2", "ada@x.test", scope='["a"]')]
+
+
+@pytest.mark.parametrize("kind", ["SoftBounce", "Transient", "Blocked", "DnsError"])
 def test_what_proves_nothing_about_an_address_is_left_out(kind: str) -> None:
     """Other services list soft bounces and blocks as well; nobody is suppressed for these, nor for a word unknown."""
     (row,) = found(json.dumps([{"Email": "ada@x.test", "Type": kind, "Details": "421 try later"}]))
-    assert isinstance(row, Bad) and repr(kind) in row.why
+    assert isinstance(row, Skipped) and repr(kind) in row.why and row.row is None
+    (row,) = found(f"ada@x.test,{kind}\n")
+    assert isinstance(row, Skipped)
+    (row,) = found('[{"Email": "ada@x.test", "Type": "blue"}]')
+    assert row == Bad("item 1", "ada@x.test", "unknown reason 'blue'")
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "cls"),
+    [
+        ("4.2.2", "552 4.2.2 mailbox full", "full"),
+        ("5.7.1", "550 5.7.1 blocked, see spamhaus", "block"),
+        ("5.7.26", "550 5.7.26 DMARC", "auth"),
+        ("5.0.0", "no, never", "unclassified"),
+    ],
+)
+def test_a_bounce_is_judged_as_our_own_are(status: str, said: str, cls: str) -> None:
+    """What is no proof that the address is dead is no hard bounce, whoever lists it; a person may know better."""
+    (row,) = found(f'status,reason,email,created\n{status},"{said}",ada@x.test,1577836800\n')
+    assert isinstance(row, Skipped) and f"({cls})" in row.why and said in row.why
+    assert row.row == Found("line 2", "ada@x.test", since=AT, reply=said if status in said else f"{status} {said}")
+
+
+def test_a_service_s_own_word_counts_where_the_reply_says_nothing() -> None:
+    """With an unclear text "HardBounce" is one; with a text that says otherwise it is none."""
+
+    def bounce(details: str) -> Row:
+        (row,) = found(json.dumps([{"Email": "ada@x.test", "Type": "HardBounce", "Details": details}]))
+        return row
+
+    assert isinstance(bounce("gone, they say"), Found)
+    assert isinstance(bounce("550 5.7.1 blocked, see spamhaus"), Skipped)
+
+
+def test_a_closed_mailbox_is_judged_by_the_setting() -> None:
+    """`suppression.inactive`."""
+    text = "status,reason,email,created\n5.2.1,550 5.2.1 mailbox disabled,ada@x.test,\n"
+    assert [type(row) for row in read(text, "suppress")] == [Found]
+    assert [type(row) for row in read(text, "soft")] == [Skipped]
+
+
+def test_a_status_may_be_a_word() -> None:
+    """Lists of contacts have those who unsubscribed beside those who did not."""
+    rows = found("email,status\na@x.test,unsubscribed\nb@x.test,active\n")
+    assert [type(row) for row in rows] == [Found, Skipped] and rows[0] == Found("line 2", "a@x.test", "unsubscribe")
+
+
+@pytest.mark.parametrize("octets", [b"ad\xe4@x.test", b"ada\0@x.test", b"ada@x\x85.test", "ada\u200b@x.test".encode()])
+def test_an_address_that_cannot_be_read_is_an_error(octets: bytes) -> None:
+    """Latin-1, NUL and what nobody can see: such an entry would protect nobody. The other rows are not touched."""
+    for head in (b"", b"address,note\n"):
+        *_, one, two = found(decoded(head + octets + b"\nbob@x.test\n"))
+        line = 1 + head.count(b"\n")
+        assert isinstance(one, Bad) and one.where == f"line {line}" and "UTF-8" in one.why
+        assert two == Found(f"line {line + 1}", "bob@x.test")
+    (one,) = found('["a\\u0000b@x.test"]')
+    assert isinstance(one, Bad)
+
+
+def test_a_tag_that_cannot_be_read_is_an_error() -> None:
+    """Nobody's mail bears it."""
+    (row,) = found(decoded(b"address,tag\nada@x.test,B\xfccher\n"))
+    assert isinstance(row, Bad) and "UTF-8" in row.why
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("ada@x.test\n", "addresses"),
+        ("email,ip,created\nada@x.test,,\n", "SendGrid, spam reports"),
+        ("email,created\nada@x.test,\n", "SendGrid, unsubscribes"),
+        ("address,tags,created_at\nada@x.test,,\n", "Mailgun, unsubscribes"),
+        ("status,reason,email,created\n4.2.2,mailbox full,ada@x.test,\n", "SendGrid, bounces or blocks"),
+        ("Address,Created at\nada@x.test,\n", "columns address, createdat"),
+    ],
+)
+def test_whose_columns_these_are_is_known(text: str, form: str) -> None:
+    """By their names; those of nobody known are named."""
+    (row,) = found(text)
+    assert isinstance(row, Found | Skipped) and row.form == form
 
 
 def test_one_bad_row_harms_no_other() -> None:
