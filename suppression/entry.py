@@ -1,11 +1,11 @@
 """An entry of the suppression list: an address that must not be mailed, why, and since when.
 
-Pure values; nothing is looked up or kept here. The list has one entry for an address and a scope.
+Pure values; nothing is looked up or kept here. The list has one entry for an address, a scope and a reason.
 A scope is a tag, or "" for all mail; an address is a mailbox, or `@example.com` for a whole domain.
 
-Rules (`merged`). What a person wants is not forgotten for what a server said: an entry is never made shorter
-by a newer one, and of two that last equally long the complaint stays before the unsubscription, and that before the
-others. The same reason once more changes nothing but what was not known yet.
+Rules. Reasons stand side by side: none takes another's place, and when one expires or is taken off the list the
+others stay in force. The same reason once more (`merged`) never makes an entry shorter, and changes nothing but what
+was not known yet. Where several forbid the same mail, one is told (`told_order`).
 Standards: RFC 5321 2.4 (a local part is its host's own affair: its case counts; a domain's does not), RFC 3463 (codes).
 """
 
@@ -24,13 +24,14 @@ _MEANING: dict[Reason, tuple[str, str, str]] = {
     "spam": ("suppressed_bounce", "5.7.1", "refused again and again"),
     "invalid": ("suppressed_bounce", "5.1.3", "not a valid address"),
 }
-_WEIGHT: dict[Reason, int] = {"complaint": 2, "unsubscribe": 1}  # the others 0
+# What people want before what we were told to do, that before what servers said; proof before a guess.
+_STRONGEST_FIRST: tuple[Reason, ...] = ("complaint", "unsubscribe", "manual", "hard_bounce", "invalid", "spam")
 _FOR_EVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. `queue_id` and `number` name the delivery that caused it, where one did."""
+    """One entry, named by its `key`. `queue_id` and `number` name the delivery that caused it, where one did."""
 
     address: str  # local@domain or @domain
     scope: str  # a tag; "": all mail
@@ -42,6 +43,11 @@ class Entry:
     number: int | None = None
     reply: str = ""  # what a server said
     note: str = ""  # what a person wants to remember
+
+    @property
+    def key(self) -> tuple[str, str, Reason]:
+        """What makes it this entry and no other: address, scope and reason."""
+        return self.address, self.scope, self.reason
 
     @property
     def reason_class(self) -> str:
@@ -79,20 +85,26 @@ def normalised(address: str) -> str:
 
 
 def merged(old: Entry | None, new: Entry, now: float) -> Entry:
-    """What the list has for an address and a scope when `new` comes to `old`; `old` itself when nothing changes."""
+    """What the list has when `new` comes to `old`, which has the same key; equal to `old` when nothing changes."""
     if old is None or not old.live(now):
         return new
-    if old.reason == new.reason:
-        return replace(
-            old,
-            expires_at=None if _FOR_EVER in (old._end, new._end) else max(old._end, new._end),
-            reply=new.reply or old.reply,
-            note=new.note or old.note,
-        )
-    stays = (old._end, _WEIGHT.get(old.reason, 0)) > (new._end, _WEIGHT.get(new.reason, 0))
-    return old if stays else new
+    return replace(
+        old,
+        expires_at=None if _FOR_EVER in (old._end, new._end) else max(old._end, new._end),
+        reply=new.reply or old.reply,
+        note=new.note or old.note,
+    )
 
 
 def news(old: Entry | None, kept: Entry, now: float) -> bool:
     """Does anybody have to be told that `kept` is there now, and not only `old`?"""
-    return old is None or not old.live(now) or (old.reason, old.expires_at) != (kept.reason, kept.expires_at)
+    return old is None or not old.live(now) or old.expires_at != kept.expires_at
+
+
+def told_order(entry: Entry) -> tuple[bool, bool, int, float]:
+    """A sort key: of several entries that forbid the same mail, the least one is told.
+
+    The address's own before its domain's, those for all mail before those of a tag, then the strongest reason, then
+    the oldest.
+    """
+    return entry.address.startswith("@"), bool(entry.scope), _STRONGEST_FIRST.index(entry.reason), entry.since

@@ -48,9 +48,12 @@ class Subscription:
     recipient: str  # the whole address; a page shows it masked
     sender_domain: str  # of From
     tag: str  # of the message; "": none
-    unsubscribed_at: float | None = None  # Unix seconds since when mail like this one is stopped; None: it is not
+    unsubscribed_at: float | None = None  # Unix seconds since when the recipient does not want mail like this one
     everything: bool = False  # not only this tag is stopped, but all streams; without streams, all mail
-    stopped: frozenset[str] = frozenset()  # which of the configured streams are stopped
+    stopped: frozenset[str] = frozenset()  # from which of the configured streams the recipient is unsubscribed
+    all_mail: bool = False  # nothing at all is sent to the recipient, whatever the reason; "essential" mail neither
+    barred: bool = False  # mail like this one is stopped for a reason that is not the recipient's to take back here
+    barred_streams: frozenset[str] = frozenset()  # and so are these streams
 
 
 class Backend(Protocol):

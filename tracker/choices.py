@@ -119,7 +119,9 @@ class Choices:
                 if after is None:
                     return None
                 at = Place(at.texts, at.token, after)
-                return self._pages.undone(at) if after.unsubscribed_at is None else self._pages.already(at, asked.now)
+                if after.unsubscribed_at is not None:
+                    return self._pages.already(at, asked.now)
+                return self._pages.barred(at) if after.barred else self._pages.undone(at)
             case "reason" if asked.field("reason") in REASONS:
                 after = await backend.tell_reason(token, cast(Reason, asked.field("reason")), **who)
                 return self._pages.thanks(Place(at.texts, at.token, after)) if after else None

@@ -52,7 +52,7 @@ class Pages:
         title = "ask_stream" if name else "ask" if sub.tag else "ask_sender"
         stay, wider = "", ""
         if sub.tag:
-            stay = _p(self._fill(at, "others_stay"))
+            stay = "" if sub.all_mail else _p(self._fill(at, "others_stay"))
             # Only streams tell what is not essential; without them there is all or this.
             wider = _tick(
                 "everything", "yes", self._fill(at, "everything" if self._settings.streams else "everything_all")
@@ -70,7 +70,8 @@ class Pages:
 
     def kept(self, at: Place) -> Page:
         """Who does not want to unsubscribe after all."""
-        body = _told(escape(at.texts["kept"]), _p(self._fill(at, "kept_to")))
+        stands = self._barred(at) if at.subscription.barred else _p(self._fill(at, "kept_to"))
+        body = _told(escape(at.texts["kept"]), stands)
         body += _link(at.token, at.texts["back"])
         return self._page(at, at.texts["kept"], body + self._choose_link(at))
 
@@ -78,7 +79,7 @@ class Pages:
         """It is done just now."""
         sub = at.subscription
         if sub.everything or not sub.tag:
-            what = "done_everything" if sub.tag and self._settings.streams else "done_all"
+            what = "done_everything" if sub.tag and self._settings.streams and not sub.all_mail else "done_all"
         else:
             what = "done_stream" if self._stream(sub.tag) else "done_to"
         said = _p(self._fill(at, what)) + _p(escape(at.texts["done_soon"]), "soft")
@@ -105,26 +106,39 @@ class Pages:
         body += _link(at.token, at.texts["unsubscribe"])
         return self._page(at, at.texts["undone_title"], body + self._choose_link(at))
 
+    def barred(self, at: Place) -> Page:
+        """Taken back; but something else stops these emails, and that is not changed here."""
+        body = _told(escape(at.texts["barred"]), self._barred(at))
+        return self._page(at, at.texts["barred"], body + self._choose_link(at))
+
     # Preferences: /p/TOKEN
 
     def streams(self, at: Place) -> Page:
         """Which streams shall come?"""
-        texts, stopped = at.texts, at.subscription.stopped
+        texts, sub = at.texts, at.subscription
         ticks = "".join(
-            _tick("stream", tag, _sentence(sentence), ticked=tag not in stopped)
+            _off(tag, _sentence(sentence), wanted=tag not in sub.stopped)
+            if tag in sub.barred_streams
+            else _tick("stream", tag, _sentence(sentence), ticked=tag not in sub.stopped)
             for tag, sentence in self._settings.streams.items()
         )
-        body = f"<h1>{self._fill(at, 'streams')}</h1>{_p(self._fill(at, 'streams_to'))}" + _form(
+        note = self._barred(at) if sub.barred_streams else ""
+        buttons = "" if sub.barred_streams.issuperset(self._settings.streams) else _button("choose", texts["save"])
+        always = ""
+        if not sub.all_mail:
+            always = _always(texts)
+            buttons += _button("stop_all", texts["stop_all"], "second")
+        body = f"<h1>{self._fill(at, 'streams')}</h1>{_p(self._fill(at, 'streams_to'))}{note}" + _form(
             at.token,
-            f"<fieldset><legend>{escape(texts['you_get'])}</legend>{ticks}</fieldset>{_always(texts)}"
-            f'<div class="row">{_button("choose", texts["save"])}'
-            f"{_button('stop_all', texts['stop_all'], 'second')}</div>",
+            f"<fieldset><legend>{escape(texts['you_get'])}</legend>{ticks}</fieldset>{always}"
+            f'<div class="row">{buttons}</div>',
         )
         return self._page(at, texts["streams_title"], body)
 
     def saved(self, at: Place) -> Page:
         """What was chosen, repeated: first what comes."""
-        texts, stopped = at.texts, at.subscription.stopped
+        texts, sub = at.texts, at.subscription
+        stopped = sub.stopped | sub.barred_streams
         comes = [sentence for tag, sentence in self._settings.streams.items() if tag not in stopped]
         stays_away = [sentence for tag, sentence in self._settings.streams.items() if tag in stopped]
         body = _told(escape(texts["saved"]), _p(self._fill(at, "saved_to")))
@@ -132,7 +146,10 @@ class Pages:
         body += _list(comes) if comes else _p(escape(texts["none"]))
         if stays_away:
             body += f"<h2>{escape(texts['you_do_not_get'])}</h2>{_list(stays_away)}"
-        body += f"<h2>{escape(texts['always'])}</h2>{_p(escape(texts['always_what']))}"
+        if sub.barred_streams:
+            body += self._barred(at)
+        if not sub.all_mail:
+            body += f"<h2>{escape(texts['always'])}</h2>{_p(escape(texts['always_what']))}"
         body += _link(at.token, texts["change"])
         return self._page(at, texts["saved_title"], body)
 
@@ -203,6 +220,9 @@ class Pages:
             return ""
         return _link(f"../p/{at.token}", at.texts["choose"])
 
+    def _barred(self, at: Place) -> str:
+        return _p(self._fill(at, "barred_to")) + _p(self._fill(at, "too_late"), "soft")
+
     def _undo(self, at: Place) -> str:
         return _form(at.token, _p(escape(at.texts["undo_note"])) + _button("undo", at.texts["undo"], "second"))
 
@@ -242,6 +262,12 @@ def _button(do: str, text: str, kind: str = "first") -> str:
 def _tick(name: str, value: str, html: str, *, ticked: bool = False) -> str:
     checked = " checked" if ticked else ""
     return f'<label><input type="checkbox" name="{name}" value="{escape(value)}"{checked}><span>{html}</span></label>'
+
+
+def _off(stream: str, html: str, *, wanted: bool) -> str:
+    """A stream that does not come, whatever is ticked. Saving the page keeps what its recipient wanted of it."""
+    kept = f'<input type="hidden" name="stream" value="{escape(stream)}">' if wanted else ""
+    return f'<label class="off"><input type="checkbox" disabled><span>{html}</span></label>{kept}'
 
 
 def _sentence(sentence: str) -> str:

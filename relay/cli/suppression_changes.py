@@ -1,7 +1,9 @@
 """`mailtrail suppression add` and `remove`.
 
-Removing by cause (`reason:hard_bounce reply:5.7.26 after:2026-11-20`) repairs what one mistake of one's own has put on
-the list: it shows how many entries that are, and asks. An address is removed in every scope unless one is named.
+An address is removed at once, in every scope and for every reason unless one is named; it is asked only where
+`--retry-dropped` would send more than one message. Removing by cause (`reason:hard_bounce reply:5.7.26
+after:2026-11-20`) repairs what one mistake of one's own has put on the list: it shows how many entries that are, and
+asks.
 """
 
 import argparse
@@ -17,6 +19,7 @@ from relay.cli.progress import Progress
 from relay.cli.screen import Screen
 from relay.cli.suppression_words import (
     KEYS,
+    REASONS,
     add_entry_options,
     addresses,
     expiry,
@@ -29,7 +32,7 @@ from suppression.entry import Entry
 
 if TYPE_CHECKING:
     from relay.store import Store
-    from relay.store.entries import Selection
+    from relay.store.entries import Retried, Selection
 
 
 def add(level: Level) -> None:
@@ -51,9 +54,11 @@ def add(level: Level) -> None:
         "remove",
         remove,
         "Let addresses have mail again: by name, or all entries with one cause.\n\nWhat was dropped stays dropped, "
-        "unless --retry-dropped releases what this entry has stopped since, as far as its content is still kept.",
+        "unless --retry-dropped releases what was stopped meanwhile, as far as its content is still kept and no other "
+        "entry forbids it.",
         (
             "mailtrail suppression remove ada@example.org --retry-dropped",
+            "mailtrail suppression remove ada@example.org --only hard_bounce",
             "mailtrail suppression remove reason:hard_bounce reply:5.7.26 after:2026-11-20 --dry-run",
             "mailtrail suppression remove source:import --yes",
         ),
@@ -64,7 +69,8 @@ def add(level: Level) -> None:
     verb.add_argument("--all", action="store_true", help="the whole list")
     verb.add_argument("--dry-run", action="store_true", help="show what would be removed, change nothing")
     verb.add_argument("--yes", action="store_true", help="do not ask")
-    verb.add_argument("--reason", metavar="TEXT", help="why, kept with the events")
+    verb.add_argument("--only", metavar="REASON", help=f"only the entry for this reason: {', '.join(REASONS)}")
+    verb.add_argument("--reason", metavar="TEXT", help="why you remove them, kept with the events")
     outputs(verb, "table", "json")
 
 
@@ -79,14 +85,13 @@ async def add_(args: argparse.Namespace, screen: Screen) -> int:
         now = store.engine.now()
         entries = [Entry(one, scope_, why, who, now, until, note=args.note) for one in given]
         added = await store.suppress_many(entries, actor=who)
-        kept = [await store.entry(one, scope_) for one in given]
+        kept = [entry for one in given for entry in await store.named(one, scope_, why)]
     if wants_json(args):
         body = {"added": added.new, "changed": added.changed, "already_listed": added.same, "stopped": added.stopped}
-        screen.json("suppression.add", body | {"items": [item(one, now) for one in kept if one]}, args.json or "")
+        screen.json("suppression.add", body | {"items": [item(one, now) for one in kept]}, args.json or "")
         return 0
     for one in kept:
-        if one:
-            screen.line(f"{screen.mark('ok')} {one.address} is on the suppression list ({scope(one.scope)})")
+        screen.line(f"{screen.mark('ok')} {one.address} is on the suppression list ({scope(one.scope)})")
     if added.stopped:
         screen.note(f"{wording.count(added.stopped, 'waiting message')} stopped.")
     return 0
@@ -98,35 +103,44 @@ async def remove(args: argparse.Namespace, screen: Screen) -> int:
         raise Usage("remove needs addresses or filters, or --all", "mailtrail suppression remove ada@example.org")
     by_cause = args.all or any(word.partition(":")[0].lower() in KEYS and ":" in word for word in args.filter)
     if by_cause:
-        chosen = selection([*args.filter, *([f"scope:{args.scope}"] if args.scope is not None else [])], screen)
+        narrowed = {"scope": args.scope, "reason": args.only}
+        words = [f"{key}:{value}" for key, value in narrowed.items() if value is not None]
+        chosen = selection([*args.filter, *words], screen)
     async with opened(args) as store:
         removed = await (_by_cause(args, screen, store, chosen) if by_cause else _by_name(args, screen, store))
-        retried = lost = 0
-        if args.retry_dropped and not args.dry_run:
-            for entry in removed:
-                released, gone = await store.retry_dropped(entry, actor=user())
-                retried, lost = retried + released, lost + gone
-    _tell(args, screen, removed, retried, lost)
+        sending = removed if args.retry_dropped and not args.dry_run else []
+        retried = await store.retry_dropped(*sending, actor=user())
+    _tell(args, screen, removed, retried)
     return 0
 
 
 async def _by_name(args: argparse.Namespace, screen: Screen, store: "Store") -> list[Entry]:
-    """The entries of the addresses, in one scope or in all."""
-    wanted = None if args.scope is None else "" if args.scope == "*" else args.scope
+    """The entries of the addresses, in one scope or in all, for one reason or for all."""
+    scopes = None if args.scope is None else "" if args.scope == "*" else args.scope
+    why = reason(args.only) if args.only else None
     found: list[Entry] = []
     for address in addresses(args.filter):
-        own = [
-            entry for entry in await store.entries_of(address, domain=False) if wanted is None or entry.scope == wanted
-        ]
+        listed = await store.entries_of(address, domain=False)
+        own = [one for one in listed if scopes in (None, one.scope) and why in (None, one.reason)]
         if not own:
             screen.note(f"{address} is not on the list.")
         found += own
     if not found:
         raise NothingMatched("none of these is on the suppression list", "mailtrail suppression check ADDRESS")
+    if args.retry_dropped:
+        await _agree_to_send(args, screen, store, found)
     if not args.dry_run:
         for entry in found:
-            await store.unsuppress(entry.address, entry.scope, actor=user(), reason=args.reason)
+            await store.unsuppress(*entry.key, actor=user(), because=args.reason)
     return found
+
+
+async def _agree_to_send(args: argparse.Namespace, screen: Screen, store: "Store", entries: list[Entry]) -> None:
+    """Says how much would be sent after all, and asks where it is more than one message. Raises `NotConfirmed`."""
+    number = await store.retriable(*entries)
+    screen.note(f"Send after all: {wording.count(number, 'dropped message')}")
+    if number > 1 and not (args.yes or args.dry_run):
+        ask(number)
 
 
 async def _by_cause(args: argparse.Namespace, screen: Screen, store: "Store", chosen: "Selection") -> list[Entry]:
@@ -141,7 +155,7 @@ async def _by_cause(args: argparse.Namespace, screen: Screen, store: "Store", ch
         ask(total)
     with Progress("Removing", total) as progress:
         return [
-            entry async for entry in store.unsuppress_many(chosen, actor=user(), reason=args.reason, progress=progress)
+            entry async for entry in store.unsuppress_many(chosen, actor=user(), because=args.reason, progress=progress)
         ]
 
 
@@ -158,19 +172,22 @@ async def _preview(screen: Screen, store: "Store", chosen: "Selection", total: i
         screen.note(f"  sample   {entry.address}  {scope(entry.scope)}  {wording.status(entry.reason)}{said}")
 
 
-def _tell(args: argparse.Namespace, screen: Screen, removed: list[Entry], retried: int, lost: int) -> None:
+def _tell(args: argparse.Namespace, screen: Screen, removed: list[Entry], retried: "Retried") -> None:
     if wants_json(args):
         body = {"matched": len(removed), "removed": 0 if args.dry_run else len(removed), "dry_run": args.dry_run}
-        screen.json("suppression.remove", body | {"retried": retried, "content_gone": lost}, args.json or "")
+        body |= {"retried": retried.released, "content_gone": retried.gone, "still_suppressed": retried.forbidden}
+        screen.json("suppression.remove", body, args.json or "")
         return
     if args.dry_run:
         screen.note(f"Nothing was changed (dry run): {wording.count(len(removed), 'entry', 'entries')} would go.")
         return
     screen.line(f"{screen.mark('ok')} {wording.count(len(removed), 'entry', 'entries')} removed.")
     if args.retry_dropped:
-        screen.line(f"{screen.mark('ok')} {wording.count(retried, 'dropped message')} scheduled.")
-    if lost:
+        screen.line(f"{screen.mark('ok')} {wording.count(retried.released, 'dropped message')} scheduled.")
+    if retried.forbidden:
+        screen.note(f"Not sent: {wording.count(retried.forbidden, 'dropped message')} that another entry forbids.")
+    if retried.gone:
         screen.note(
-            f"{wording.count(lost, 'dropped message')} cannot be sent: the content is no longer kept "
+            f"{wording.count(retried.gone, 'dropped message')} cannot be sent: the content is no longer kept "
             "(retention.dropped says how long it is)."
         )

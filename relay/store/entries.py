@@ -1,24 +1,26 @@
 """Many entries of the suppression list at once: search, bulk adding and removing, and retrying what was dropped.
 
 Everything goes in steps, each its own commit, so that it holds nobody up, shows how far it is, and can be stopped
-and run again: what is done already changes nothing. Lists are read in pages by (time, address, scope), newest first.
+and run again: what is done already changes nothing. Lists are read in pages by (time, address, scope, reason),
+newest first.
 Raises StoreUnavailable; the steps before are kept.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.event import Event
 from relay.store import rows
 from relay.store.engine import IN_TURN, Statement
 from relay.store.listing import NO_DETAIL, mail_row
 from relay.store.suppressions import STEP, Suppressions
-from suppression.entry import Entry, Reason
+from suppression.entry import Entry, Reason, told_order
 
 BATCH = 1000  # entries in one commit
 LAST = "\U0010ffff"  # sorts behind every address
+FAR = 1e300  # Unix seconds that never come
 
 Progress = Callable[[int], None]  # entries done so far
 
@@ -67,15 +69,29 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A delivery that an entry stopped. `kept`: its content is still there, so that it can be sent after all."""
+    """A delivery that an entry forbade. `kept`: its content is still there, so that it can be sent after all."""
 
     queue_id: str
     number: int
     recipient: str
     destination: str
+    tag: str  # "": none
     at: float  # Unix seconds
     subject: str
     kept: bool
+
+    @property
+    def name(self) -> tuple[str, int]:
+        """Queue id and number."""
+        return self.queue_id, self.number
+
+
+class Retried(NamedTuple):
+    """What became of what was dropped: how many deliveries are due again, and how many are not, and why."""
+
+    released: int
+    gone: int  # their content is not kept any more
+    forbidden: int  # another entry stops them
 
 
 class Entries(Suppressions):
@@ -87,10 +103,11 @@ class Entries(Suppressions):
         sql = f"""SELECT *
                     FROM suppression_list
                    WHERE {condition}
-                     AND (added_at, address, scope) < (:after_at, :after_address, :after_scope)
-                   ORDER BY added_at DESC, address DESC, scope DESC
+                     AND (added_at, address, scope, reason)
+                         < (:after_added_at, :after_address, :after_scope, :after_reason)
+                   ORDER BY added_at DESC, address DESC, scope DESC, reason DESC
                    LIMIT :limit"""
-        after = {"after_at": 1e300, "after_address": LAST, "after_scope": LAST}
+        after = {"after_added_at": FAR, "after_address": LAST, "after_scope": LAST, "after_reason": LAST}
         left = limit
         while left is None or left > 0:
             step = BATCH if left is None else min(BATCH, left)
@@ -100,18 +117,18 @@ class Entries(Suppressions):
             if len(found) < step:
                 return
             last = found[-1]
-            after = {"after_at": last["added_at"], "after_address": last["address"], "after_scope": last["scope"]}
+            after = {f"after_{name}": last[name] for name in ("added_at", "address", "scope", "reason")}
             left = None if left is None else left - len(found)
 
     async def entries_of(self, address: str, *, domain: bool = True) -> list[Entry]:
-        """Every entry that speaks of an address, in any scope, expired or not; `domain`: those of its domain too."""
+        """Every entry that speaks of an address, expired or not, in `told_order`; `domain`: those of its domain too."""
         keys = [key for key in self._keys(address) if domain or address.startswith("@") or not key.startswith("@")]
         sql = f"""SELECT *
                     FROM suppression_list
-                   WHERE address IN ({", ".join(f":a{n}" for n in range(len(keys)))})
-                   ORDER BY address DESC, scope"""
+                   WHERE address IN ({", ".join(f":a{n}" for n in range(len(keys)))})"""
         _, found = await self.engine.query(sql, {f"a{n}": key for n, key in enumerate(keys)})
-        return [rows.entry_from(row) for row in found]
+        entries = map(rows.entry_from, found)
+        return sorted(entries, key=lambda one: (keys.index(one.address), told_order(one), one.scope))
 
     async def count_entries(self, selection: Selection) -> int:
         """How many it chooses."""
@@ -143,7 +160,7 @@ class Entries(Suppressions):
         return Added(new, changed, same, stopped)
 
     async def unsuppress_many(
-        self, selection: Selection, *, actor: str, reason: str | None = None, progress: Progress | None = None
+        self, selection: Selection, *, actor: str, because: str | None = None, progress: Progress | None = None
     ) -> AsyncIterator[Entry]:
         """Take the chosen entries off the list, those that are there when it begins; each as it is gone."""
         done = 0
@@ -151,27 +168,28 @@ class Entries(Suppressions):
         async for entry in self.entries(selection):
             batch.append(entry)
             if len(batch) == BATCH:
-                done += await self._remove(batch, actor=actor, reason=reason)
+                done += await self._remove(batch, actor=actor, because=because)
                 for one in batch:
                     yield one
                 batch = []
                 if progress:
                     progress(done)
         if batch:
-            await self._remove(batch, actor=actor, reason=reason)
+            await self._remove(batch, actor=actor, because=because)
             for one in batch:
                 yield one
 
     async def dropped(self, entry: Entry) -> AsyncIterator[Dropped]:
-        """What it has stopped since it is on the list, oldest first."""
+        """What was stopped in its scope as long as it counts, by it or beside it for another reason, oldest first."""
         after: tuple[str, int] = ("", -1)
         while page := await self._dropped_page(entry, after):
             for one in page:
                 yield one
-            after = page[-1].queue_id, page[-1].number
+            after = page[-1].name
 
     async def _dropped_page(self, entry: Entry, after: tuple[str, int]) -> list[Dropped]:
-        params: dict[str, Any] = {"class": entry.reason_class, "since": entry.since, "limit": STEP}
+        until = FAR if entry.expires_at is None else entry.expires_at
+        params: dict[str, Any] = {"since": entry.since, "until": until, "limit": STEP}
         params |= {"after_id": after[0], "after_number": after[1]}
         if entry.address.startswith("@"):
             params |= {"destination": entry.address[1:], "scope": entry.scope}
@@ -185,6 +203,7 @@ class Entries(Suppressions):
                 row["number"],
                 row["recipient"],
                 row["destination"],
+                row["tag"],
                 row["status_at"],
                 row["subject"],
                 bool(row["kept"]),
@@ -192,15 +211,37 @@ class Entries(Suppressions):
             for row in found
         ]
 
-    async def retry_dropped(self, entry: Entry, *, actor: str) -> tuple[int, int]:
-        """Try again what this entry stopped since, now that it is gone: how many, and how many have no content left."""
-        released = seen = 0
-        after: tuple[str, int] = ("", -1)
-        while page := await self._dropped_page(entry, after):
-            after = page[-1].queue_id, page[-1].number
-            seen += len(page)
-            released += await self._release(entry, [one for one in page if one.kept], actor)
-        return released, seen - released
+    async def retry_dropped(self, *entries: Entry, actor: str) -> Retried:
+        """Try again what these forbade, now that they are gone; not what another entry still forbids."""
+        released = 0
+        gone, forbidden = set[tuple[str, int]](), set[tuple[str, int]]()  # two entries may have dropped the same
+        async for entry, free, others in self._free_without(entries):
+            forbidden |= {one.name for one in others}
+            gone |= {one.name for one in free if not one.kept}
+            released += await self._release(entry, [one for one in free if one.kept], actor)
+        return Retried(released, len(gone), len(forbidden))
+
+    async def retriable(self, *entries: Entry) -> int:
+        """How many deliveries `retry_dropped` will release when these have been taken off the list."""
+        kept = {one.name async for _, free, _ in self._free_without(entries) for one in free if one.kept}
+        return len(kept)
+
+    async def _free_without(
+        self, entries: Sequence[Entry]
+    ) -> AsyncIterator[tuple[Entry, list[Dropped], list[Dropped]]]:
+        """In pages: an entry, what it has dropped that none but these forbids, and what another one forbids."""
+        these = {entry.key for entry in entries}
+        for entry in entries:
+            after: tuple[str, int] = ("", -1)
+            while page := await self._dropped_page(entry, after):
+                after = page[-1].name
+                stopping = await self.forbidding([(one.recipient, one.tag) for one in page])
+                others = [any(still.key not in these for still in some) for some in stopping]
+                yield (
+                    entry,
+                    [one for one, other in zip(page, others, strict=True) if not other],
+                    [one for one, other in zip(page, others, strict=True) if other],
+                )
 
     async def _release(self, entry: Entry, dropped: list[Dropped], actor: str) -> int:
         """One commit: they are due now, with their counts and events."""

@@ -78,7 +78,7 @@ def statements(
 ) -> list[Statement]:
     """How they are kept and told."""
     listings = list(listings)
-    last = {(one.kept.address, one.kept.scope): one.kept for one in listings if one.changed}
+    last = {one.kept.key: one.kept for one in listings if one.changed}
     told = [
         told_row(MARKS.get(one.entry.reason, ("", "suppression_add"))[1], one.entry, actor, now, detail)
         for one in listings

@@ -5,8 +5,9 @@ events, in the same commit; more than `STEP` of them in steps, the entry in the 
 is in somebody's hand is stopped too: what its attempt says later is late and changes nothing, unless the
 mail was really sent, which is told as sent.
 
-Which of two entries counts is said in `suppression/entry.py`. Local parts are compared as written (without their
-labels where these do not count), domains as mail goes there. Raises StoreUnavailable; nothing of the step is then kept.
+Entries for different reasons stand side by side; how two for the same one become one is said in
+`suppression/entry.py`. Local parts are compared as written (without their labels where these do not count), domains as
+mail goes there. Raises StoreUnavailable; nothing of the step is then kept.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ from relay.store.listing import (
     told_row,
     unlabelled,
 )
-from suppression.entry import Entry, merged, news
+from suppression.entry import Entry, Reason, merged, news, told_order
 
 STEP = 500
 RECIPIENT = "recipient"  # the actor of what recipients do themselves
@@ -60,18 +61,15 @@ class Suppressions(Credentials):
         return Subscription(**dict(row), unsubscribed_at=entry.since if entry else None)
 
     async def _by_wish(self, asked: Sequence[tuple[str, str]]) -> list[Entry | None]:
-        found = await self._matching(asked)
+        found = await self.forbidding(asked)
         return [next((entry for entry in some if entry.reason == "unsubscribe"), None) for some in found]
 
     async def suppressed(self, asked: Sequence[tuple[str, str]]) -> list[Entry | None]:
-        """Of each address and tag ("": none), the entry that stops mail there now, if there is one. One query for all.
+        """Of each address and tag ("": none), the entry that is told as what stops mail there now, if there is one."""
+        return [some[0] if some else None for some in await self.forbidding(asked)]
 
-        The address's own entries come before its domain's, those for all mail before those of a tag.
-        """
-        return [some[0] if some else None for some in await self._matching(asked)]
-
-    async def _matching(self, asked: Sequence[tuple[str, str]]) -> list[list[Entry]]:
-        """All live entries for each, in that order."""
+    async def forbidding(self, asked: Sequence[tuple[str, str]]) -> list[list[Entry]]:
+        """Of each address and tag, all entries that stop mail there now, in `told_order`. One query for all."""
         keys = [
             {"n": at, "address": key, "tag": tag}
             for at, (address, tag) in enumerate(asked)
@@ -83,7 +81,7 @@ class Suppressions(Credentials):
                 found[row["n"]].append(rows.entry_from(row))
         for some in found:
             if len(some) > 1:
-                some.sort(key=lambda entry: (entry.address.startswith("@"), entry.scope != ""))
+                some.sort(key=told_order)
         return found
 
     def _keys(self, address: str) -> list[str]:
@@ -101,7 +99,7 @@ class Suppressions(Credentials):
         delivery: tuple[str, int] | None = None,
         detail: Mapping[str, object] = NO_DETAIL,
     ) -> int:
-        """Put an entry on the list, or merge it with the one that is there; how many waiting deliveries it stopped.
+        """Put an entry on the list, or merge it with the same that is there; how many waiting deliveries it stopped.
 
         `delivery` is the one from which the recipient unsubscribed or complained: it is marked so. `detail` goes into
         the event beside what the entry says (ip, agent, …). The same once more changes nothing.
@@ -128,52 +126,55 @@ class Suppressions(Credentials):
         ]
         named = [{"address": entry.address, "scope": entry.scope} for entry in coming]
         found = await self.engine.read("suppressions_named", {"rows": rows.to_json(named)}) if named else []
-        there = {(row["address"], row["scope"]): rows.entry_from(row) for row in found}
+        there = {one.key: one for one in map(rows.entry_from, found)}
         listings = []
         for entry in coming:
-            old = there.get((entry.address, entry.scope))
+            old = there.get(entry.key)
             kept = merged(old, entry, now)
             new = old is None or not old.live(now)
             listings.append(Listing(entry, kept, new, kept != old, news(old, kept, now)))
-            there[entry.address, entry.scope] = kept
+            there[entry.key] = kept
         return listings
 
-    async def entry(self, address: str, scope: str) -> Entry | None:
-        """The entry of exactly this address (or `@domain`) and scope, expired or not."""
-        keys = dict.fromkeys((list_key(address), list_key(address, labels=self._plus_labels)))
-        named = [{"address": key, "scope": scope} for key in keys]
-        found = await self.engine.read("suppressions_named", {"rows": rows.to_json(named)})
-        return min(map(rows.entry_from, found), key=lambda one: list(keys).index(one.address), default=None)
+    async def named(self, address: str, scope: str, reason: Reason | None = None) -> list[Entry]:
+        """The entries of exactly this address (or `@domain`) and scope, expired or not; of all reasons, or of one."""
+        keys = list(dict.fromkeys((list_key(address), list_key(address, labels=self._plus_labels))))
+        asked = [{"address": key, "scope": scope} for key in keys]
+        found = map(rows.entry_from, await self.engine.read("suppressions_named", {"rows": rows.to_json(asked)}))
+        wanted = [one for one in found if reason in (None, one.reason)]
+        return sorted(wanted, key=lambda one: (keys.index(one.address), told_order(one)))
 
     async def unsuppress(
         self,
         address: str,
         scope: str,
+        reason: Reason | None = None,
         *,
         actor: str,
-        reason: str | None = None,
+        because: str | None = None,
         detail: Mapping[str, object] = NO_DETAIL,
     ) -> bool:
-        """Take an entry off the list, and leave an event; False: there was none. What was stopped stays stopped.
+        """Take the entry for that reason off the list, or those for all; False: there was none.
 
-        The event is `resubscribed` where the recipient takes back what it wished, else `suppression_remove`.
+        What was stopped stays stopped. Each leaves an event: `resubscribed` where the recipient takes back what it
+        wished, else `suppression_remove`.
         """
-        old = await self.entry(address, scope)
-        return old is not None and bool(await self._remove([old], actor=actor, reason=reason, detail=detail))
+        old = await self.named(address, scope, reason)
+        return bool(old) and bool(await self._remove(old, actor=actor, because=because, detail=detail))
 
     async def _remove(
-        self, entries: Sequence[Entry], *, actor: str, reason: str | None, detail: Mapping[str, object] = NO_DETAIL
+        self, entries: Sequence[Entry], *, actor: str, because: str | None, detail: Mapping[str, object] = NO_DETAIL
     ) -> int:
         """Take these off in one commit; how many were still there."""
         now = self.engine.now()
-        told = dict(detail) | ({"because": reason} if reason else {})
+        told = dict(detail) | ({"because": because} if because else {})
         events = []
         for old in entries:
             back = actor == RECIPIENT and old.reason == "unsubscribe"
             events.append(told_row("resubscribed" if back else "suppression_remove", old, actor, now, told))
         # Whoever takes an address off the list wants its bounces to be counted anew.
         full = [mail_row(n, old, labels=self._plus_labels) for n, old in enumerate(entries) if old.reason == "spam"]
-        named = [{"address": old.address, "scope": old.scope} for old in entries]
+        named = [{"address": old.address, "scope": old.scope, "reason": old.reason} for old in entries]
         own = [
             IN_TURN,
             Statement("remove_suppressions", {"rows": rows.to_json(named)}),
@@ -220,7 +221,7 @@ class Suppressions(Credentials):
         """The list, and what waits for those who are on it now, in steps; how many deliveries were stopped."""
         now = self.engine.now()
         changes = statements(listings, actor=actor, now=now, detail=detail)
-        live = list({(one.kept.address, one.kept.scope): one.kept for one in listings if one.kept.live(now)}.values())
+        live = sorted({one.kept.key: one.kept for one in listings if one.kept.live(now)}.values(), key=told_order)
         waiting = await self._waiting(live)
         stopped = 0
         while changes or marked or waiting:
@@ -230,7 +231,7 @@ class Suppressions(Credentials):
         return stopped
 
     async def _waiting(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-        """At most `STEP` waiting deliveries that one of the entries stops, with what is told of them."""
+        """At most `STEP` waiting deliveries that one of the entries stops, with what is told of them: the first one."""
         mailboxes = [
             mail_row(n, entry, labels=self._plus_labels)
             for n, entry in enumerate(entries)
@@ -240,7 +241,8 @@ class Suppressions(Credentials):
         if mailboxes:
             asked = {"rows": rows.to_json(mailboxes), "limit": STEP}
             for row in await self.engine.read("waiting_for_addresses", asked):
-                found.setdefault((row["queue_id"], row["number"]), row["n"])
+                name = row["queue_id"], row["number"]
+                found[name] = min(row["n"], found.get(name, row["n"]))
         for n, entry in enumerate(entries):
             if entry.address.startswith("@") and len(found) < STEP:
                 asked = {"destination": entry.address[1:], "scope": entry.scope, "limit": STEP - len(found)}

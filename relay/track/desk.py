@@ -6,15 +6,16 @@ choice leaves its event, with the visitor's address and program, for people ask 
 Rules. Unsubscribing stops what the mail was: its tag. "Everything" is every configured stream and
 that tag, and never the mail that is in no stream (orders, passwords). Only where nothing says
 what else there is (no tag, or "everything" and no streams) does it stop all mail to the address.
-Taking back is for what the recipient unsubscribed from, never for what a bounce or a complaint
-stopped. The same choice made twice is made once.
+Taking back is for what the recipient unsubscribed from, never for what a bounce, a complaint or the
+operator stopped: those stand beside it on the list, and a page is told of them (`barred`).
+The same choice made twice is made once.
 Fails with `Unavailable` where the store does; what was done until then stays done, and doing it
 again does the rest.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from relay.event import Event
 from relay.log import Log
@@ -27,6 +28,7 @@ from tracker.token import Token
 from tracker.visit import Visit
 
 ALL = ""  # the scope of all mail
+WISH: Final = "unsubscribe"  # the reason of what recipients ask for themselves
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -145,35 +147,38 @@ class Desk:
         found = await self._store.subscription(token.queue_id, token.number)
         if found is None:
             return None
-        streams = sorted(self._streams)
-        asked = [(found.recipient, scope) for scope in [*streams, ALL]]
-        *each, whole = [_wished(entry) for entry in await self._store.suppressed(asked)]
-        stopped = frozenset(stream for stream, wished in zip(streams, each, strict=True) if wished)
+        scopes = [ALL, found.tag, *sorted(self._streams)]
+        forbidding = await self._store.forbidding([(found.recipient, scope) for scope in scopes])
+        wished = {scope for scope, some in zip(scopes, forbidding, strict=True) if any(map(_wished, some))}
+        barred = {scope for scope, some in zip(scopes, forbidding, strict=True) if not all(map(_wished, some))}
+        every_stream = bool(self._streams) and self._streams <= wished
         return Subscription(
             recipient=found.recipient,
             sender_domain=found.sender_domain,
             tag=found.tag,
             unsubscribed_at=found.unsubscribed_at,
-            everything=whole or (found.unsubscribed_at is not None and bool(streams) and len(stopped) == len(streams)),
-            stopped=stopped,
+            everything=ALL in wished or (found.unsubscribed_at is not None and every_stream),
+            stopped=self._streams & wished,
+            all_mail=ALL in wished | barred,
+            barred=found.tag in barred,
+            barred_streams=self._streams & barred,
         )
 
     async def _wish(self, address: str, scope: str) -> Entry | None:
         """The entry by which the recipient stopped exactly this."""
-        entry = await self._store.entry(address, scope)
-        return entry if _wished(entry) else None
+        return next(iter(await self._store.named(address, scope, WISH)), None)
 
     async def _stop(self, known: _Known, scopes: Sequence[str], how: str) -> None:
         for scope in scopes:
             now = self._store.engine.now()
-            entry = Entry(known.recipient, scope, "unsubscribe", how, now)
+            entry = Entry(known.recipient, scope, WISH, how, now)
             detail = {**known.visitor, "how": how}
             await self._store.suppress(entry, actor=RECIPIENT, delivery=known.delivery, detail=detail)
 
     async def _take_back(self, known: _Known, scope: str, how: str) -> None:
         detail = {**known.visitor, "how": how, "queue_id": known.token.queue_id, "number": known.token.number}
-        await self._store.unsuppress(known.recipient, scope, actor=RECIPIENT, detail=detail)
+        await self._store.unsuppress(known.recipient, scope, WISH, actor=RECIPIENT, detail=detail)
 
 
-def _wished(entry: Entry | None) -> bool:
-    return entry is not None and entry.reason == "unsubscribe"
+def _wished(entry: Entry) -> bool:
+    return entry.reason == WISH

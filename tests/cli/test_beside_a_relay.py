@@ -24,7 +24,8 @@ async def test_commands_see_and_steer_a_running_relay(tmp_path: Path, engine: st
 
         code, out, _ = await command("message", "show", sent, *options)
         assert code == 0 and "✓ sent" in out
-        assert (await command("status", "--running", *options))[0] == 0
+        code, out, _ = await command("status", "--running", *options)
+        assert code == 0 and "1 worker\n  submission: 127.0.0.1:" in out
         code, out, _ = await command("queue", "hold", later, "--yes", "--reason", "a look at it", *options)
         assert code == 0 and "1 recipient held" in out
         code, out, _ = await command("queue", "release", later, "--yes", *options)

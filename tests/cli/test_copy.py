@@ -107,6 +107,7 @@ async def live(store: Store) -> None:
     await store.record([visit(RECEIPT), visit(RECEIPT, kind="click"), visit(LARGE, by="machine")], [])
     for n in range(3):
         await store.suppress(Entry(f"u{n}@x.test", "news", "unsubscribe", "page", now), actor="recipient")
+        await store.suppress(Entry(f"u{n}@x.test", "news", "manual", "anna", now, note="beside it"), actor="anna")
     key = SigningKey("billing.test", "s1", Algorithm.RSA, State.ACTIVE, "MIIB", now, now)
     await store.save_signing_key(key, b"-----BEGIN", actor="anna")
     await store.engine.keep_secret("token-0", bytes(range(32)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from relay.cli.suppression_words import REASONS
 from relay.config import Config, Retention
 from relay.store import migrate, open_store
 from suppression.entry import Entry
@@ -103,6 +104,35 @@ def test_a_mistake_is_repaired_by_its_cause(cli: Cli, config: Config) -> None:
     assert [item["address"] for item in items(cli)] == ["dead@x.test"]
 
 
+@both_engines
+def test_an_address_goes_for_one_reason_or_for_all(cli: Cli, config: Config) -> None:
+    """`check` shows every reason, the one that is told first; `remove --only` leaves the others in force."""
+    for why in ("hard_bounce", "manual", "unsubscribe"):
+        given(config, Entry("carl@gmail.com", "", why, "import", SINCE))
+    assert cli("suppression", "add", "carl@gmail.com", "--json").out.count('"manual"') == 1
+    checked = json.loads(cli("suppression", "check", "carl@gmail.com", "--json").out)
+    assert [one["reason"] for one in checked["entries"]] == ["unsubscribe", "manual", "hard_bounce"]
+    one = ["suppression", "remove", "carl@gmail.com", "--only", "unsubscribe", "--retry-dropped"]
+    code, out, err = cli(*one)
+    assert code == 0 and "1 entry removed" in out and "0 dropped messages scheduled" in out
+    assert "Not sent: 1 dropped message that another entry forbids." in err
+    assert sorted(one["reason"] for one in items(cli)) == ["hard_bounce", "manual"]
+    assert cli(*one).code == 3
+    assert cli("suppression", "remove", "carl@gmail.com", "--only", "no such").code == 2
+    code, out, _ = cli("suppression", "remove", "carl@gmail.com", "--retry-dropped")
+    assert code == 0 and "2 entries removed" in out and "1 dropped message scheduled" in out
+    assert items(cli) == []
+
+
+def test_a_reason_narrows_a_cause(cli: Cli, config: Config) -> None:
+    """`--only` with filters: both must fit; `--reason` stands in the events."""
+    given(config, *(Entry("ada@x.test", "", why, "import", SINCE) for why in REASONS))
+    done = cli("suppression", "remove", "source:import", "--only", "spam", "--reason", "our mistake", "--yes")
+    assert done.code == 0 and "1 entry removed" in done.out and len(items(cli)) == len(REASONS) - 1
+    told = cli("db", "query", "SELECT detail FROM events WHERE event = 'suppression_remove'", "-o", "tsv")
+    assert "our mistake" in told.out
+
+
 def test_a_person_at_a_terminal_is_asked(cli: Cli, config: Config) -> None:
     """Before entries go by their cause."""
     given(config, Entry("ada@x.test", "", "manual", "anna", SINCE))
@@ -132,19 +162,65 @@ def test_an_import_can_be_tried_and_run_twice(cli: Cli, tmp_path: Path) -> None:
     assert again["errors"][0]["where"] == "line 3"
 
 
+def test_a_dry_run_says_what_the_file_is_and_which_reasons_it_takes(cli: Cli, tmp_path: Path) -> None:
+    """The service that wrote it, and for each reason who says so; --reason goes before what the columns tell."""
+    file = tmp_path / "list.csv"
+    file.write_text("email,ip,created\nada@x.test,192.0.2.1,1577836800\n")
+    code, _, err = cli("suppression", "import", str(file), "--dry-run")
+    assert code == 0 and "Format: SendGrid, spam reports\n" in err
+    assert "Reason: complaint for 1 row (their columns say so; --reason names another)\n" in err
+    code, _, err = cli("suppression", "import", str(file), "--dry-run", "--reason", "invalid")
+    assert code == 0 and "Reason: invalid for 1 row (--reason)\n" in err
+    file.write_text("ada@x.test\n")
+    code, _, err = cli("suppression", "import", str(file), "--dry-run")
+    assert (
+        code == 0 and "Format: addresses\nReason: manual for 1 row (nothing says why; --reason names another)\n" in err
+    )
+    said = json.loads(cli("suppression", "import", str(file), "--dry-run", "--json").out)
+    assert said["formats"] == ["addresses"]
+    assert said["reasons"] == [{"reason": "manual", "because": "nothing says why", "rows": 1}]
+
+
+def test_a_bounce_that_proves_nothing_is_skipped(cli: Cli, tmp_path: Path) -> None:
+    """It is told with its line and why, and taken only for a reason that a person gives."""
+    file = tmp_path / "bounces.csv"
+    file.write_text(
+        "status,reason,email,created\n5.1.1,550 5.1.1 User unknown,dead@x.test,\n4.2.2,mailbox full,ada@x.test,\n"
+    )
+    code, out, err = cli("suppression", "import", str(file))
+    assert code == 6 and "1 new, 0 already listed, 1 skipped, 0 invalid" in out
+    assert 'line 3: "ada@x.test": "4.2.2 mailbox full" is no proof that the address is dead (full)' in err
+    assert {one["address"]: one["reason"] for one in items(cli)} == {"dead@x.test": "hard_bounce"}
+    assert cli("suppression", "import", str(file), "--reason", "manual").code == 0
+    assert {one["address"]: one["reason"] for one in items(cli)}["ada@x.test"] == "manual"
+
+
+def test_a_file_in_another_encoding_is_read_or_refused_line_by_line(cli: Cli, tmp_path: Path) -> None:
+    """UTF-16 with its mark is read; a Latin-1 octet makes its line an error, and nothing of it is listed."""
+    file = tmp_path / "list.txt"
+    file.write_bytes("address\r\nadä@x.test\r\n".encode("utf-16"))
+    assert cli("suppression", "import", str(file)).code == 0
+    assert [one["address"] for one in items(cli)] == ["adä@x.test"]
+    file.write_bytes("adä@x.test\nbob@x.test\n".encode("latin-1"))
+    code, out, err = cli("suppression", "import", str(file))
+    assert code == 6 and "1 new" in out and "1 invalid" in out and "line 1: " in err and "UTF-8" in err
+    assert sorted(one["address"] for one in items(cli)) == ["adä@x.test", "bob@x.test"]
+
+
 def test_what_was_exported_is_imported_as_it_was(cli: Cli, config: Config) -> None:
     """Every field of it, in CSV and in JSON; text has the addresses alone."""
     entries = [
         Entry("ada@x.test", "news", "unsubscribe", "one-click", SINCE),
         Entry("@dead.test", "", "hard_bounce", "smtp", SINCE + 1, SINCE + 1e9, reply="550 no, never"),
         Entry("bob@x.test", "", "spam", "anna", SINCE + 2, note='he said "no"'),
+        Entry("bob@x.test", "", "unsubscribe", "page", SINCE + 3),
     ]
     given(config, *entries)
     before = items(cli)
     exports = {form: cli("suppression", "export", "-o", form).out for form in ("csv", "json", "jsonl")}
-    assert cli("suppression", "export", "-o", "text").out.split() == ["bob@x.test", "@dead.test", "ada@x.test"]
+    assert cli("suppression", "export", "-o", "text").out.split() == ["bob@x.test"] * 2 + ["@dead.test", "ada@x.test"]
     header, *lines = csv.reader(io.StringIO(exports["csv"]))
-    assert header[:4] == ["address", "scope", "reason", "source"] and len(lines) == 3
+    assert header[:4] == ["address", "scope", "reason", "source"] and len(lines) == 4
     for text in exports.values():
         cli("suppression", "remove", "--all", "--yes")
         assert items(cli) == []
@@ -169,6 +245,16 @@ def test_what_was_dropped_by_mistake_goes_out_after_all(cli: Cli) -> None:
     waiting = json.loads(cli("queue", "list", NEWS, "--json").out)["items"]
     assert {one["recipient"]: one["status"] for one in waiting} == {"carl@gmail.com": "deferred"}
     assert "taken off the suppression list" in waiting[0]["reason"]
+
+
+def test_many_dropped_messages_go_out_after_a_question(cli: Cli) -> None:
+    """One is sent at once; before several somebody has to agree, and until then the entry stays as well."""
+    cli("suppression", "add", "carl@gmail.com", "dora@mail.gmail.com")
+    both = ["suppression", "remove", "carl@gmail.com", "dora@mail.gmail.com", "--retry-dropped"]
+    code, _, err = cli(*both)
+    assert code == 4 and "Send after all: 2 dropped messages" in err and len(items(cli)) == 2
+    assert cli(*both, "--dry-run").code == 0 and len(items(cli)) == 2
+    assert "2 dropped messages scheduled" in cli(*both, "--yes").out
 
 
 def test_what_was_dropped_is_told_when_it_cannot_be_sent(cli: Cli, config: Config) -> None:

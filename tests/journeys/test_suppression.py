@@ -66,7 +66,9 @@ async def test_what_was_dropped_goes_after_all(back: Office, internet: Internet)
         for queue_id in dropped:
             await back.dropped(queue_id, to=bob)
             await back.dropped(queue_id, to=ann)
-        said = await back.cli("suppression", "remove", bob, "--retry-dropped", "--reason", "the address is back")
+        said = await back.cli(
+            "suppression", "remove", bob, "--retry-dropped", "--yes", "--reason", "the address is back"
+        )
         assert re.search(r"\b2 dropped messages", said)
         for queue_id in dropped:
             await back.outcome(queue_id, "sent", to=bob)

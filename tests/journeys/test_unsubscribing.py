@@ -117,6 +117,47 @@ async def test_a_page_with_a_button(tracked: Office, internet: Internet) -> None
         assert not tracked.program.matching("worker died")
 
 
+async def test_undo_gives_back_the_wish_and_nothing_else(tracked: Office, internet: Internet) -> None:
+    """What the operator put on the list stays with its note; the pages say that mail is still stopped."""
+    bob = "bob@held.test"
+    async with internet.mx("held.test") as mx:
+        _, letter = await subscribed(tracked, mx, bob)
+        await tracked.cli("suppression", "add", bob, "--note", "legal hold")
+        assert (await tracked.web.one_click(letter.unsubscribe)).text == "Unsubscribed."
+        page = (await tracked.web.press(letter.unsubscribe, "undo")).text
+        assert "You still do not get these emails" in page and "Subscribed again" not in page
+        page = (await tracked.web.get(letter.unsubscribe.replace("/u/", "/p/"))).text
+        assert " checked" not in page and "lways sent" not in page
+        (entry,) = tracked.rows("SELECT * FROM suppressions WHERE address = ?", bob)
+        assert (entry["scope"], entry["reason"], entry["note"]) == ("", "manual", "legal hold")
+        later = await tracked.send(bob, headers=WEEKLY)
+        await tracked.dropped(later)
+        assert tracked.delivery(later)["reason_class"] == "suppressed_manual"
+        await tracked.cli("suppression", "remove", bob)
+        again, _ = await subscribed(tracked, mx, bob)
+        assert tracked.delivery(again)["status"] == "sent"
+
+
+async def test_the_pages_say_what_is_stopped_by_a_mail_without_a_tag(tracked: Office, internet: Internet) -> None:
+    """Everything, orders too: nothing is "always sent" then; with a stream chosen again it is, and it comes."""
+    bob = "bob@untagged.test"
+    async with internet.mx("untagged.test") as mx:
+        queue_id = await tracked.send(bob, headers={"X-Mailtrail-Unsubscribe": "yes"})
+        await tracked.outcome(queue_id, "sent", to=bob)
+        letter = Letter(mx.messages[-1].content)
+        choices = letter.unsubscribe.replace("/u/", "/p/")
+        assert "Always sent" in (await tracked.web.get(choices)).text
+        await tracked.web.one_click(letter.unsubscribe)
+        order = {"X-Mailtrail-Tag": "order"}
+        await tracked.dropped(await tracked.send(bob, headers=order))
+        for page in (await tracked.web.get(choices), await tracked.web.press(choices, "stop_all")):
+            assert page.status == 200
+            assert "lways sent" not in page.text and "cannot be turned off" not in page.text
+        page = await tracked.web.press(choices, "choose", stream="weekly")
+        assert "Always sent" in page.text
+        await tracked.outcome(await tracked.send(bob, headers=order), "sent", to=bob)
+
+
 async def test_what_is_on_the_wire_is_finished(tracked: Office, internet: Internet) -> None:
     """Unsubscribed while a server thinks about the next mail: that one is sent, because that is what happened."""
     async with internet.mx("wire.test") as mx:

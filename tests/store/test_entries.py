@@ -10,7 +10,7 @@ import pytest
 from relay.config import Config, Retention, SuppressionSection
 from relay.delivery import Status
 from relay.store import Store, open_store
-from relay.store.entries import Added, Selection
+from relay.store.entries import Added, Retried, Selection
 from suppression.entry import Entry
 from tests.parts.mail import BUSY, SENT, accepted
 from tests.store.spooling import claim_all, claimed, rows, settle
@@ -80,13 +80,15 @@ async def test_adding_many_stops_what_waits_for_each_of_them(store: Store, monke
 
 
 async def test_the_list_is_read_newest_first_in_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each entry once, however many share a moment."""
+    """Each entry once, however many share a moment, or an address."""
     monkeypatch.setattr("relay.store.entries.BATCH", 3)
-    await store.suppress_many([entry(f"u{n}@x.test", since=SINCE + n // 4) for n in range(11)], actor="anna")
-    found = await chosen(store, Selection())
-    assert len(found) == len(set(found)) == 11
-    assert found[:3] == ["u9@x.test", "u8@x.test", "u10@x.test"]
-    assert [one.address async for one in store.entries(Selection(), limit=4)] == found[:4]
+    reasons = ["hard_bounce", "manual", "unsubscribe", "spam"]
+    listed = [entry(f"u{n}@x.test", reason=reason, since=SINCE + n // 4) for n in range(11) for reason in reasons]
+    await store.suppress_many(listed, actor="anna")
+    found = [one.key async for one in store.entries(Selection())]
+    assert len(found) == len(set(found)) == 44
+    assert list(dict.fromkeys(address for address, _, _ in found))[:3] == ["u9@x.test", "u8@x.test", "u10@x.test"]
+    assert [one.key async for one in store.entries(Selection(), limit=7)] == found[:7]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ async def test_a_mistake_is_repaired_by_its_cause(store: Store, monkeypatch: pyt
     monkeypatch.setattr("relay.store.entries.BATCH", 3)
     wrong = [entry(f"u{n}@x.test", reply="550 5.7.26 DMARC", since=SINCE + n) for n in range(7)]
     await store.suppress_many([*wrong, entry("dead@x.test", reply="550 5.1.1 no")], actor="relay")
-    gone = store.unsuppress_many(Selection(reply="5.7.26"), actor="anna", reason="our DMARC was wrong")
+    gone = store.unsuppress_many(Selection(reply="5.7.26"), actor="anna", because="our DMARC was wrong")
     assert {one.address async for one in gone} == {one.address for one in wrong}
     assert await chosen(store, Selection()) == ["dead@x.test"]
     removed = "SELECT actor, detail FROM events WHERE event = 'suppression_remove'"
@@ -146,12 +148,11 @@ async def test_what_an_entry_dropped_goes_out_when_it_is_removed(store: Store) -
     for one in (mail, other):
         await store.accept(one, claimed=False)
     await store.suppress_many(listed, actor="anna")
-    bob = await store.entry("bob@x.test", "")
-    assert bob is not None
+    (bob,) = await store.named("bob@x.test", "")
     assert [(one.recipient, one.kept) async for one in store.dropped(bob)] == [("bob@x.test", True)]
     assert await store.unsuppress("bob@x.test", "", actor="anna")
-    assert await store.retry_dropped(bob, actor="anna") == (1, 0)
-    assert await store.retry_dropped(bob, actor="anna") == (0, 0)
+    assert await store.retry_dropped(bob, actor="anna") == Retried(released=1, gone=0, forbidden=0)
+    assert await store.retry_dropped(bob, actor="anna") == Retried(released=0, gone=0, forbidden=0)
     due = {(d.message.queue_id, str(d.recipient)): d.status for d in await claim_all(store)}
     assert due[mail.message.queue_id, "bob@x.test"] is Status.DEFERRED
     assert (other.message.queue_id, "ada@x.test") not in due and len(due) == 2
@@ -167,7 +168,7 @@ async def test_a_whole_domains_dropped_mail_goes_out_too(store: Store) -> None:
     domain = entry("@x.test", scope="news", since=time.time() - 60)
     assert (await store.suppress_many([domain], actor="anna")).stopped == 2
     await store.unsuppress("@x.test", "news", actor="anna")
-    assert await store.retry_dropped(domain, actor="anna") == (2, 0)
+    assert await store.retry_dropped(domain, actor="anna") == Retried(released=2, gone=0, forbidden=0)
     assert len(await claim_all(store)) == 3
 
 
@@ -178,9 +179,43 @@ async def test_what_has_no_content_any_more_is_counted_and_stays_dropped(store: 
     await store.suppress_many([listed], actor="anna")
     await store.prune(Retention(dropped=0.0))
     await store.unsuppress("bob@x.test", "", actor="anna")
-    assert await store.retry_dropped(listed, actor="anna") == (0, 1)
+    assert await store.retry_dropped(listed, listed, actor="anna") == Retried(released=0, gone=1, forbidden=0)
     assert await claim_all(store) == []
     await boxes_agree(store)
+
+
+async def test_what_another_entry_still_forbids_is_not_sent_until_that_is_gone_too(store: Store) -> None:
+    """Whichever of the two was told as the reason, and whichever goes first: the last one that goes sends it."""
+    since = time.time() - 60
+    hold = entry("bob@x.test", reason="manual", since=since)
+    wish = entry("bob@x.test", reason="unsubscribe", since=since)
+    domain = entry("@x.test", reason="manual", scope="news", since=since)
+    news, bills = accepted(["bob@x.test"], tag="news"), accepted(["bob@x.test"], tag="bills")
+    for mail in (news, bills):
+        await store.accept(mail, claimed=False)
+    assert (await store.suppress_many([hold, wish, domain], actor="anna")).stopped == 2
+    assert await store.retriable(hold) == await store.retriable(wish) == 0
+    await store.unsuppress(*wish.key, actor="anna")
+    assert await store.retry_dropped(wish, actor="anna") == Retried(released=0, gone=0, forbidden=2)
+    assert await store.retriable(hold) == 1 and await store.retriable(hold, domain) == 2
+    await store.unsuppress(*hold.key, actor="anna")
+    assert await store.retry_dropped(hold, actor="anna") == Retried(released=1, gone=0, forbidden=1)
+    await store.unsuppress(*domain.key, actor="anna")
+    assert await store.retry_dropped(domain, actor="anna") == Retried(released=1, gone=0, forbidden=0)
+    assert len(await claim_all(store)) == 2
+    await boxes_agree(store)
+
+
+async def test_what_was_stopped_after_an_entry_had_expired_is_not_its_own(store: Store) -> None:
+    """Another one has stopped it; taking the expired one off sends nothing."""
+    expired = entry("bob@x.test", since=time.time() - 60, expires_at=time.time() - 30)
+    wish = entry("bob@x.test", reason="unsubscribe", since=time.time() - 60)
+    await store.suppress(expired, actor="anna")
+    await store.accept(accepted(["bob@x.test"]), claimed=False)
+    assert await store.suppress(wish, actor="recipient") == 1
+    await store.unsuppress(*wish.key, actor="recipient")
+    await store.unsuppress(*expired.key, actor="anna")
+    assert await store.retry_dropped(expired, actor="anna") == Retried(released=0, gone=0, forbidden=0)
 
 
 async def test_labels_count_unless_the_configuration_says_otherwise(store: Store, unlabelled: Store) -> None:
@@ -191,7 +226,7 @@ async def test_labels_count_unless_the_configuration_says_otherwise(store: Store
     assert [found is not None for found in await store.suppressed(asked)] == [False, False, True, False]
     assert [found is not None for found in await unlabelled.suppressed(asked)] == [True, False, True, False]
     await unlabelled.suppress(entry("eve+shop@x.test"), actor="anna")
-    assert await unlabelled.entry("eve+other@x.test", "") == entry("eve@x.test")
+    assert await unlabelled.named("eve+other@x.test", "") == [entry("eve@x.test")]
     assert [found is not None for found in await unlabelled.suppressed([("eve+x@x.test", "")])] == [True]
     assert await unlabelled.unsuppress("bob+shop@x.test", "", actor="anna")
 

@@ -71,7 +71,7 @@ class Walk:
 
     async def list_changes(self) -> None:
         entry = self.chance.choice((BOB, ANN))
-        if await self.store.entry(entry.address, ""):
+        if await self.store.named(entry.address, ""):
             await self.store.unsuppress(entry.address, "", actor="a person")
             if self.chance.random() < 0.7:
                 await self.store.retry_dropped(entry, actor="a person")

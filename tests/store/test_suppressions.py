@@ -68,12 +68,75 @@ async def test_an_international_domain_is_one_however_it_is_spelled(store: Store
 
 
 async def test_an_entry_counts_until_it_expires(store: Store) -> None:
-    """After that it stops nothing, and a new one takes its place."""
+    """After that it stops nothing; one that comes then counts from its own day."""
     await store.suppress(entry(reason="hard_bounce", expires_at=time.time() - 1), actor="relay")
     assert await store.suppressed([("bob@x.test", "")]) == [None]
-    await store.suppress(entry(reason="complaint"), actor="relay")
-    (found,) = await store.suppressed([("bob@x.test", "")])
-    assert found is not None and found.reason == "complaint"
+    again = entry(reason="hard_bounce", expires_at=time.time() + 60)
+    await store.suppress(again, actor="relay")
+    assert await store.suppressed([("bob@x.test", "")]) == [again]
+
+
+async def test_reasons_stand_side_by_side(store: Store) -> None:
+    """Whichever comes first: each keeps its own day, end and note, is an entry of its own, and is told once."""
+    hold = entry(reason="manual", note="legal hold")
+    bounce = entry(reason="hard_bounce", reply="550 no", expires_at=time.time() + 60)
+    await store.suppress(hold, actor="anna")
+    for _ in range(2):
+        await store.suppress(entry(), actor=RECIPIENT)
+    await store.suppress(bounce, actor="relay")
+    assert await store.forbidding([("bob@x.test", "weekly")]) == [[entry(), hold, bounce]]
+    assert await store.named("bob@x.test", "") == [entry(), hold, bounce]
+    assert await store.named("bob@x.test", "", "manual") == [hold]
+    seen = await rows(store, "SELECT reason, note, reply FROM suppressions ORDER BY reason")
+    assert [tuple(row.values()) for row in seen] == [
+        ("hard_bounce", None, "550 no"),
+        ("manual", "legal hold", None),
+        ("unsubscribe", None, None),
+    ]
+    events = await rows(store, "SELECT event FROM events ORDER BY event_id")
+    assert [row["event"] for row in events] == ["suppression_add", "unsubscribed", "suppression_add"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("reason", ["manual", "hard_bounce", "invalid", "spam", "complaint"])
+async def test_taking_one_reason_off_leaves_the_others_in_force(store: Store, reason: Any, order: int) -> None:
+    """In either order: neither the way in nor the way out of one touches the other."""
+    wish, other = entry(), entry(reason=reason, note="legal hold", expires_at=time.time() + 60)
+    for one in (wish, other)[::order]:
+        await store.suppress(one, actor="relay")
+    assert await store.unsuppress("bob@x.test", "", "unsubscribe", actor=RECIPIENT)
+    assert await store.suppressed([("bob@x.test", "weekly")]) == [other]
+    await store.suppress(wish, actor=RECIPIENT)
+    assert await store.unsuppress("bob@x.test", "", reason, actor="anna")
+    assert await store.suppressed([("bob@x.test", "weekly")]) == [wish]
+
+
+async def test_the_end_of_one_reason_leaves_the_others_in_force(store: Store) -> None:
+    """A complaint that has expired gives nobody his mail back who has unsubscribed as well."""
+    await store.suppress(entry(reason="complaint", expires_at=time.time() - 1), actor="relay")
+    await store.suppress(entry(), actor=RECIPIENT)
+    assert await store.suppressed([("bob@x.test", "")]) == [entry()]
+
+
+async def test_without_a_reason_all_of_them_are_taken_off(store: Store) -> None:
+    """Of that address and scope, each with its event; of another scope none."""
+    listed = [entry(), entry(reason="manual"), entry(scope="weekly")]
+    for one in listed:
+        await store.suppress(one, actor="anna")
+    assert await store.unsuppress("bob@x.test", "", actor="anna")
+    assert await store.forbidding([("bob@x.test", "weekly")]) == [listed[2:]]
+    assert len(await rows(store, "SELECT 1 FROM events WHERE event = 'suppression_remove'")) == 2
+    assert not await store.unsuppress("bob@x.test", "", actor="anna")
+
+
+async def test_what_waits_is_told_the_strongest_of_the_reasons_that_come(store: Store) -> None:
+    """Two entries of one step stop it once, and the same one is told as before an attempt."""
+    await store.accept(accepted(["bob@x.test"]), claimed=False)
+    listings = [entry(reason="spam"), entry(reason="manual"), entry("@x.test", reason="complaint")]
+    assert (await store.suppress_many(listings, actor="anna")).stopped == 1
+    (row,) = await rows(store, "SELECT reason_class FROM email_status")
+    (told,) = await store.suppressed([("bob@x.test", "")])
+    assert told and row["reason_class"] == told.reason_class == "suppressed_manual"
 
 
 async def test_the_addresss_own_entry_is_told_before_its_domains(store: Store) -> None:
@@ -261,7 +324,7 @@ async def test_undoing_is_an_event_and_the_address_gets_mail_again(store: Store)
 async def test_a_person_may_take_an_entry_off_with_a_reason(store: Store) -> None:
     """The event has who and why, and is told to the log."""
     await store.suppress(entry(reason="hard_bounce"), actor="relay")
-    assert await store.unsuppress("bob@x.test", "", actor="anna", reason="they have a new server")
+    assert await store.unsuppress("bob@x.test", "", actor="anna", because="they have a new server")
     (action,) = await store.unlogged_actions(10)
     assert (action.event, action.actor, action.detail["because"]) == (
         "suppression_remove",
@@ -289,5 +352,5 @@ async def test_strangers_can_break_no_view_with_their_words(store: Store) -> Non
     said = "550 \0 \udc80 no"
     await store.suppress(entry(reason="hard_bounce", reply=said), actor="relay")
     await store.suppress(entry(), actor=RECIPIENT, detail={"ip": "203.0.113.9", "agent": said})
-    assert len(await rows(store, "SELECT * FROM suppressions")) == 1
+    assert len(await rows(store, "SELECT * FROM suppressions")) == 2
     assert [row["ip"] for row in await rows(store, "SELECT ip FROM events ORDER BY event_id")] == [None, "203.0.113.9"]

@@ -12,7 +12,7 @@ from relay.delivery import Status
 from relay.store import Accepted, Store, open_store
 from relay.track.desk import ALL, Desk
 from relay.track.journal import Journal
-from suppression.entry import Entry
+from suppression.entry import Entry, Reason
 from tests.parts.mail import SENT, accepted
 from tests.parts.written_log import Written
 from tests.store.spooling import claimed, rows, settle
@@ -112,7 +112,7 @@ async def test_everything_is_every_stream_and_never_the_rest(store: Store, desk:
     """Orders and passwords are in no stream: they come whatever is chosen here."""
     _, token = await sent(store)
     after = await desk.unsubscribe(token, everything=True, how="page", **WHO)
-    assert after and after.everything and after.stopped == set(STREAMS)
+    assert after and after.everything and after.stopped == set(STREAMS) and not after.all_mail
     assert await stopped(store) == set(STREAMS)
 
 
@@ -128,8 +128,8 @@ async def test_mail_without_a_tag_is_stopped_as_a_whole(store: Store, desk: Desk
     """There is no smaller wish to honour than no more mail."""
     _, token = await sent(store, tag=None)
     after = await desk.unsubscribe(token, everything=False, how="one-click", **WHO)
-    assert after and after.unsubscribed_at and after.everything
-    assert "" in await stopped(store)
+    assert after and after.unsubscribed_at and after.everything and after.all_mail and not after.barred
+    assert await stopped(store) == {*STREAMS, "receipt", ""}
 
 
 async def test_undo_takes_all_of_it_back(store: Store, desk: Desk) -> None:
@@ -172,6 +172,44 @@ async def test_nobody_takes_back_what_was_not_his_own_wish(store: Store, desk: D
     await desk.resubscribe(token, **WHO)
     await desk.choose(token, wanted=frozenset(STREAMS), **WHO)
     assert await stopped(store) == {*STREAMS, "receipt", ""}
+
+
+@pytest.mark.parametrize("tag", ["weekly", None])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("reason", ["manual", "hard_bounce", "invalid", "spam", "complaint"])
+async def test_undo_takes_back_only_what_the_recipient_asked_for(
+    store: Store, desk: Desk, reason: Reason, before: bool, tag: str | None
+) -> None:
+    """Unsubscribed before or after it came on the list: what others put there stays as it is, and a page is told."""
+    _, token = await sent(store, tag)
+    hold = Entry("bob@x.test", "", reason, "anna", time.time(), time.time() + 60, note="legal hold")
+    if before:
+        await store.suppress(hold, actor="anna")
+    await desk.unsubscribe(token, everything=False, how="one-click", **WHO)
+    if not before:
+        await store.suppress(hold, actor="anna")
+    after = await desk.resubscribe(token, **WHO)
+    assert after and after.unsubscribed_at is None and after.stopped == set() and not after.everything
+    assert after.barred and after.all_mail and after.barred_streams == set(STREAMS)
+    assert await store.forbidding([("bob@x.test", tag or "")]) == [[hold]]
+
+
+async def test_a_choice_of_streams_leaves_what_others_stopped(store: Store, desk: Desk) -> None:
+    """The wish is kept beside it, and counts when the other reason has gone."""
+    _, token = await sent(store)
+    await store.suppress(Entry("bob@x.test", "weekly", "manual", "anna", time.time()), actor="anna")
+    await desk.choose(token, wanted=frozenset({"events"}), **WHO)
+    after = await desk.choose(token, wanted=frozenset({"weekly", "events"}), **WHO)
+    assert after == Subscription(
+        "bob@x.test",
+        "sender.test",
+        "weekly",
+        stopped=frozenset({"offers"}),
+        barred=True,
+        barred_streams=frozenset({"weekly"}),
+    )
+    await store.unsuppress("bob@x.test", "weekly", "manual", actor="anna")
+    assert await stopped(store) == {"offers"}
 
 
 async def test_choosing_streams_stops_the_others(store: Store, desk: Desk) -> None:

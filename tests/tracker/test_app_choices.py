@@ -102,6 +102,14 @@ async def test_undo_takes_it_back() -> None:
         assert web.ledger.known[0].unsubscribed_at is None
 
 
+async def test_undo_says_when_something_else_still_stops_the_mail() -> None:
+    """The wish is taken back, and the page does not promise what will not come."""
+    async with running(ledger=Ledger({0: replace(ADA, unsubscribed_at=NOON, barred=True, all_mail=True)})) as web:
+        page = await (await web.post(HERE, {"do": "undo"})).text()
+        assert [done[0] for done in web.ledger.done] == ["resubscribe"]
+        assert "You still do not get these emails" in page and "subscribed again" not in page.lower()
+
+
 async def test_undo_ends_after_30_days() -> None:
     """Then the page says whom to ask, and the button is gone."""
     async with running(ledger=Ledger({0: replace(ADA, unsubscribed_at=NOON - 31 * DAY)})) as web:

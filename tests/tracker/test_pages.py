@@ -27,6 +27,7 @@ from tracker.texts import LANGUAGES
 EMPTY = {"meta", "input", "br", "hr", "img"}
 OURS = chooser(LANGUAGES)
 DONE = replace(ADA, unsubscribed_at=NOON)
+BARRED = {"barred": True, "all_mail": True, "barred_streams": frozenset(STREAMS)}
 LOGO = Logo(Path("shop.svg"), "image/svg+xml", DRAWING)
 BRANDED = replace(WITH_STREAMS, senders={"example.com": Sender("Example Shop", parse("#0b6e4f"), LOGO)})
 HOSTILE = "\"><script>alert(1)</script>{address}$title'&amp;"
@@ -82,7 +83,12 @@ def all_pages(language: str, settings: Settings = WITH_STREAMS) -> Iterator[tupl
     yield "too late", pages.already(at(), NOON + 31 * DAY)
     yield "thanks", pages.thanks(at())
     yield "undone", pages.undone(at(unsubscribed_at=None))
+    yield "undone, and barred", pages.barred(at(unsubscribed_at=None, **BARRED))
+    yield "kept, and barred", pages.kept(at(unsubscribed_at=None, **BARRED))
     yield "streams", pages.streams(at())
+    yield "streams, one barred", pages.streams(at(barred_streams=frozenset({"news"})))
+    yield "streams, all barred", pages.streams(at(**BARRED))
+    yield "saved, one barred", pages.saved(at(barred_streams=frozenset({"news"})))
     yield "saved", pages.saved(at(stopped=frozenset({"news"})))
     yield "saved, none", pages.saved(at(stopped=frozenset(STREAMS)))
     yield "expired", pages.expired(texts)
@@ -140,7 +146,7 @@ def test_what_can_be_done_is_done_with_buttons(language: str) -> None:
         for button in read.of("button"):
             assert button["name"] == "do"
             assert "type" not in button, "a button submits"
-        assert len(read.of("input")) == len(read.of("label"))
+        assert len([field for field in read.of("input") if field.get("type") != "hidden"]) == len(read.of("label"))
         if name.startswith("ask"):
             assert [button["value"] for button in read.of("button")] == ["unsubscribe"]
             assert not [field for field in read.of("input") if "checked" in field], "nothing is ticked for anybody"
@@ -219,6 +225,7 @@ def test_what_was_done_is_told_at_once() -> None:
     told = {name for name, page in all_pages("en") if {"role": "status"} in Reader(page).of("div")}
     assert told == {
         "kept", "done", "done for everything", "already", "too late", "thanks", "undone", "saved", "saved, none",
+        "undone, and barred", "kept, and barred", "saved, one barred",
     }  # fmt: skip
     for name, page in all_pages("en"):
         (heading,) = Reader(page).of("h1")
@@ -245,6 +252,40 @@ def test_the_texts_tell_what_will_happen() -> None:
     assert b"non-essential" not in dict(all_pages("en", SHOP))["ask"].html, "nothing tells what is essential"
 
 
+def test_no_page_promises_mail_that_is_stopped() -> None:
+    """Neither these emails, nor a stream, nor those that are "always sent": what a reason bars is said, and by whom."""
+    for name, page in all_pages("en"):
+        barred = "barred" in name
+        assert (b"for a reason that cannot be changed here" in page.html) == barred, name
+        assert not barred or b"please contact <bdi>Example Shop</bdi>" in page.html
+    pages = {name: page.html for name, page in all_pages("en")}
+    for promise in (b"still gets", b"is subscribed again", b"You will get", b"Always sent", b" checked"):
+        assert not [name for name in pages if "all barred" in name or "and barred" in name if promise in pages[name]]
+    assert b"You will still get" not in Pages(SHOP).ask(Place(LANGUAGES["en"], "T", replace(ADA, all_mail=True))).html
+    assert pages["saved, one barred"].index(b"You do not get") < pages["saved, one barred"].index(b"News from the shop")
+
+
+def test_while_all_mail_is_stopped_nothing_is_said_to_be_always_sent() -> None:
+    """Who unsubscribed from a mail without a tag gets orders neither, and the pages do not claim that he does."""
+    pages, nothing = Pages(WITH_STREAMS), replace(DONE, stopped=frozenset(STREAMS), everything=True, all_mail=True)
+    at = Place(LANGUAGES["en"], "TOKEN", nothing)
+    for page in (pages.streams(at), pages.saved(at), pages.done(at), pages.already(at, NOON)):
+        for claim in (b"lways sent", b"cannot be turned off", b"non-essential"):
+            assert claim not in page.html
+    assert [button["value"] for button in Reader(pages.streams(at)).of("button")] == ["choose"]
+
+
+def test_a_barred_stream_cannot_be_ticked_and_saving_keeps_what_was_wanted_of_it() -> None:
+    """Its box is empty and off; its wish goes with the form, so that it counts when the other reason has gone."""
+    pages, barred = Pages(WITH_STREAMS), frozenset({"news"})
+    for stopped in (frozenset[str](), barred):
+        read = Reader(pages.streams(Place(LANGUAGES["en"], "T", replace(ADA, barred_streams=barred, stopped=stopped))))
+        sends = [field["value"] for field in read.of("input") if field.get("name") and "disabled" not in field]
+        assert sends == (["weekly"] if stopped else ["weekly", "news"])
+        assert sum("disabled" in field for field in read.of("input")) == 2  # and what is always sent
+        assert sum("checked" in field and "disabled" not in field for field in read.of("input")) == 1
+
+
 def test_whatever_is_filled_in_is_escaped() -> None:
     """A sender's name, a stream, an address, a contact: text, never markup, and never filled in again."""
     settings = Settings(
@@ -257,6 +298,8 @@ def test_whatever_is_filled_in_is_escaped() -> None:
         pages.done(at),
         pages.already(at, NOON),
         pages.streams(at),
+        pages.streams(replace(at, subscription=replace(at.subscription, barred_streams=frozenset({HOSTILE})))),
+        pages.barred(at),
         pages.saved(at),
         pages.root(texts),
     ]

@@ -264,10 +264,8 @@ SELECT r.n, s.*
   JOIN suppression_list AS s ON s.address = r.address AND s.scope IN ('', r.tag)
  WHERE s.expires_at IS NULL OR s.expires_at > :now;
 
--- name: suppression
-SELECT * FROM suppression_list WHERE address = :address AND scope = :scope;
-
 -- name: suppressions_named
+-- Whatever the reason.
 SELECT s.*
   FROM jsonb_to_recordset(:rows::jsonb) AS r(address text, scope text)
   JOIN suppression_list AS s ON s.address = r.address AND s.scope = r.scope;
@@ -279,16 +277,18 @@ SELECT address, scope, reason, source, added_at, expires_at, queue_id, number, r
   FROM jsonb_to_recordset(:rows::jsonb)
     AS r(address text, scope text, reason text, source text, added_at double precision, expires_at double precision,
          queue_id text, number integer, reply text, note text)
- ORDER BY address COLLATE "C", scope COLLATE "C"
-    ON CONFLICT (address, scope) DO UPDATE
-   SET reason = excluded.reason, source = excluded.source, added_at = excluded.added_at,
+ ORDER BY address COLLATE "C", scope COLLATE "C", reason COLLATE "C"
+    ON CONFLICT (address, scope, reason) DO UPDATE
+   SET source = excluded.source, added_at = excluded.added_at,
        expires_at = excluded.expires_at, queue_id = excluded.queue_id, number = excluded.number,
        reply = excluded.reply, note = excluded.note;
 
 -- name: remove_suppressions
 DELETE FROM suppression_list
- WHERE (address, scope) IN (SELECT address, scope FROM jsonb_to_recordset(:rows::jsonb) AS r(address text, scope text))
-RETURNING address, scope;
+ WHERE (address, scope, reason) IN (SELECT address, scope, reason
+                                      FROM jsonb_to_recordset(:rows::jsonb)
+                                        AS r(address text, scope text, reason text))
+RETURNING address, scope, reason;
 
 -- name: delivery_wishes
 SELECT k.unsubscribed_at, k.complained_at
@@ -367,7 +367,7 @@ SELECT :now, 'rejected', d.queue_id, d.number, :actor, r.detail
  WHERE d.status = 'rejected' AND d.status_at = :now;
 
 -- name: dropped_for_address
--- What this entry has stopped since, and whether it can still be sent.
+-- What this entry has forbidden since, whichever was told as the reason, and whether it can still be sent.
 WITH r AS MATERIALIZED (
     SELECT *
       FROM jsonb_to_recordset(:rows::jsonb)
@@ -382,7 +382,7 @@ WITH r AS MATERIALIZED (
     SELECT r.*, d.queue_id, d.number
       FROM r JOIN deliveries AS d ON d.recipient >= r.labelled AND d.recipient < r.behind
 )
-SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
+SELECT d.queue_id, d.number, d.recipient, d.destination, coalesce(m.tag, '') AS tag, d.status_at, m.subject,
        EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = d.queue_id) AS kept
   FROM alike AS a
   JOIN deliveries AS d ON d.queue_id = a.queue_id AND d.number = a.number
@@ -391,22 +391,20 @@ SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
    AND (left(d.recipient, length(a.local)) = a.local
         OR (d.recipient >= a.labelled AND d.recipient < a.behind))
    AND d.destination = a.destination
-   AND d.reason_class = :class
-   AND d.status_at >= :since
+   AND d.status_at >= :since AND d.status_at < :until
    AND a.scope IN ('', m.tag)
    AND (d.queue_id, d.number) > (:after_id, :after_number)
  ORDER BY d.queue_id, d.number
  LIMIT :limit;
 
 -- name: dropped_for_domain
-SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
+SELECT d.queue_id, d.number, d.recipient, d.destination, coalesce(m.tag, '') AS tag, d.status_at, m.subject,
        EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = d.queue_id) AS kept
   FROM deliveries AS d
   JOIN messages AS m ON m.queue_id = d.queue_id
  WHERE d.status = 'rejected'
    AND d.destination = :destination
-   AND d.reason_class = :class
-   AND d.status_at >= :since
+   AND d.status_at >= :since AND d.status_at < :until
    AND :scope::text IN ('', m.tag)
    AND (d.queue_id, d.number) > (:after_id, :after_number)
  ORDER BY d.queue_id, d.number

@@ -255,10 +255,8 @@ SELECT r.value->>'n' AS n, s.*
   JOIN suppression_list AS s ON s.address = r.value->>'address' AND s.scope IN ('', r.value->>'tag')
  WHERE s.expires_at IS NULL OR s.expires_at > :now;
 
--- name: suppression
-SELECT * FROM suppression_list WHERE address = :address AND scope = :scope;
-
 -- name: suppressions_named
+-- Whatever the reason.
 SELECT s.*
   FROM json_each(:rows) AS r
   JOIN suppression_list AS s ON s.address = r.value->>'address' AND s.scope = r.value->>'scope';
@@ -270,15 +268,15 @@ SELECT value->>'address', value->>'scope', value->>'reason', value->>'source', v
        value->>'queue_id', value->>'number', value->>'reply', value->>'note'
   FROM r
  WHERE true
-    ON CONFLICT (address, scope) DO UPDATE
-   SET reason = excluded.reason, source = excluded.source, added_at = excluded.added_at,
+    ON CONFLICT (address, scope, reason) DO UPDATE
+   SET source = excluded.source, added_at = excluded.added_at,
        expires_at = excluded.expires_at, queue_id = excluded.queue_id, number = excluded.number,
        reply = excluded.reply, note = excluded.note;
 
 -- name: remove_suppressions
 DELETE FROM suppression_list
- WHERE (address, scope) IN (SELECT value->>'address', value->>'scope' FROM json_each(:rows))
-RETURNING address, scope;
+ WHERE (address, scope, reason) IN (SELECT value->>'address', value->>'scope', value->>'reason' FROM json_each(:rows))
+RETURNING address, scope, reason;
 
 -- name: delivery_wishes
 SELECT k.unsubscribed_at, k.complained_at
@@ -353,7 +351,7 @@ SELECT :now, 'rejected', d.queue_id, d.number, :actor, value->>'detail'
  WHERE d.status = 'rejected' AND d.status_at = :now;
 
 -- name: dropped_for_address
--- What this entry has stopped since, and whether it can still be sent.
+-- What this entry has forbidden since, whichever was told as the reason, and whether it can still be sent.
 WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows)),
      alike (value, queue_id, number) AS (
     SELECT r.value, d.queue_id, d.number
@@ -365,7 +363,7 @@ WITH r (value) AS MATERIALIZED (SELECT value FROM json_each(:rows)),
     SELECT r.value, d.queue_id, d.number
       FROM r CROSS JOIN deliveries AS d ON d.recipient >= r.value->>'labelled' AND d.recipient < r.value->>'behind'
 )
-SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
+SELECT d.queue_id, d.number, d.recipient, d.destination, coalesce(m.tag, '') AS tag, d.status_at, m.subject,
        EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = d.queue_id) AS kept
   FROM alike
   JOIN deliveries AS d ON d.queue_id = alike.queue_id AND d.number = alike.number
@@ -374,22 +372,20 @@ SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
    AND (substr(d.recipient, 1, length(value->>'local')) = value->>'local'
         OR (d.recipient >= value->>'labelled' AND d.recipient < value->>'behind'))
    AND d.destination = value->>'destination'
-   AND d.reason_class = :class
-   AND d.status_at >= :since
+   AND d.status_at >= :since AND d.status_at < :until
    AND value->>'scope' IN ('', m.tag)
    AND (d.queue_id, d.number) > (:after_id, :after_number)
  ORDER BY d.queue_id, d.number
  LIMIT :limit;
 
 -- name: dropped_for_domain
-SELECT d.queue_id, d.number, d.recipient, d.destination, d.status_at, m.subject,
+SELECT d.queue_id, d.number, d.recipient, d.destination, coalesce(m.tag, '') AS tag, d.status_at, m.subject,
        EXISTS (SELECT 1 FROM contents AS c WHERE c.queue_id = d.queue_id) AS kept
   FROM deliveries AS d
   JOIN messages AS m ON m.queue_id = d.queue_id
  WHERE d.status = 'rejected'
    AND d.destination = :destination
-   AND d.reason_class = :class
-   AND d.status_at >= :since
+   AND d.status_at >= :since AND d.status_at < :until
    AND :scope IN ('', m.tag)
    AND (d.queue_id, d.number) > (:after_id, :after_number)
  ORDER BY d.queue_id, d.number

@@ -52,15 +52,15 @@ async def replace(pair: Pair) -> None:
 
 async def _suppressions(pair: Pair) -> None:
     """The whole list anew, in pages: it may be long, and an entry may have gone."""
-    insert = await pair.insert("suppression_list", "address, scope")
+    insert = await pair.insert("suppression_list", "address, scope, reason")
     (count,) = await pair.here("SELECT count(*) AS n FROM suppression_list")
     sql = """SELECT *
                FROM suppression_list
-              WHERE (address, scope) > (:address, :scope)
-              ORDER BY address, scope
+              WHERE (address, scope, reason) > (:address, :scope, :reason)
+              ORDER BY address, scope, reason
               LIMIT :limit"""
     batches: list[Batch] = [("DELETE FROM suppression_list", [{}])]
-    after, done = {"address": "", "scope": ""}, 0
+    after, done = {"address": "", "scope": "", "reason": ""}, 0
     while rows := await pair.here(sql, **after, limit=10 * pair.step):
         await pair.target.put([*batches, (insert, rows)])
         batches, after = [], {name: rows[-1][name] for name in after}

@@ -59,7 +59,7 @@ CREATE TABLE marks (                    -- what lies over a delivery's status, o
 CREATE TABLE suppression_list (         -- who must not be mailed; shown by the view suppressions
     address    text COLLATE "C" NOT NULL,           -- local@domain, or @domain
     scope      text COLLATE "C" NOT NULL,           -- a tag; '': all mail
-    reason     text NOT NULL,
+    reason     text COLLATE "C" NOT NULL,           -- several stand side by side
     source     text NOT NULL,
     added_at   double precision NOT NULL,
     expires_at double precision,
@@ -67,10 +67,10 @@ CREATE TABLE suppression_list (         -- who must not be mailed; shown by the 
     number     integer,
     reply      text NOT NULL,
     note       text NOT NULL,
-    PRIMARY KEY (address, scope)
+    PRIMARY KEY (address, scope, reason)
 );
 
-CREATE INDEX suppression_list_by_time ON suppression_list (added_at, address, scope);
+CREATE INDEX suppression_list_by_time ON suppression_list (added_at, address, scope, reason);
 
 CREATE TABLE domains (                  -- domains whose mail we sign with keys of our own making
     domain   text COLLATE "C" PRIMARY KEY,

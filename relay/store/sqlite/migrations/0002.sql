@@ -59,7 +59,7 @@ CREATE TABLE marks (                    -- what lies over a delivery's status, o
 CREATE TABLE suppression_list (         -- who must not be mailed; shown by the view suppressions
     address    TEXT NOT NULL,           -- local@domain, or @domain
     scope      TEXT NOT NULL,           -- a tag; '': all mail
-    reason     TEXT NOT NULL,
+    reason     TEXT NOT NULL,           -- several stand side by side
     source     TEXT NOT NULL,
     added_at   REAL NOT NULL,
     expires_at REAL,
@@ -67,7 +67,7 @@ CREATE TABLE suppression_list (         -- who must not be mailed; shown by the 
     number     INTEGER,
     reply      TEXT NOT NULL,
     note       TEXT NOT NULL,
-    PRIMARY KEY (address, scope)
+    PRIMARY KEY (address, scope, reason)
 ) WITHOUT ROWID;
 
 CREATE INDEX suppression_list_by_time ON suppression_list (added_at);
