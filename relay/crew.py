@@ -53,6 +53,7 @@ class Worker:
     lifeline: int  # our end
     started_at: float  # monotonic seconds
     ready: bool = False
+    leaves: bool = False  # it lets nobody in any more
     silent: float = 0.0  # seconds
     kill_at: float | None = None  # monotonic seconds; set when it has been told to go
 
@@ -71,7 +72,7 @@ class Worker:
 
 
 class Crew:
-    """All workers and their places; `selector` hears of those that are not ready yet."""
+    """All workers and their places; `selector` hears of those that are not ready yet, or have not left."""
 
     def __init__(
         self, work: Work, signals: Signals, doors: Doors, selector: selectors.BaseSelector, log: Log, hang: float
@@ -96,7 +97,10 @@ class Crew:
             place.due = 0.0
 
     def fill(self) -> bool:
-        """Do what can be done now; True when every place has a worker that is ready, with this configuration."""
+        """Do what can be done now; True when every place has a worker that is ready, with this configuration.
+
+        And nobody else lets clients in.
+        """
         settled = True
         coming = any(not worker.ready for worker in self.staying())
         for place in self.places:
@@ -111,7 +115,7 @@ class Crew:
             # Where an older one still works there is no hurry: one after the other.
             if not fresh and place.due <= time.monotonic() and not (here and coming):
                 coming = self._start(place) or coming
-        return settled
+        return settled and all(worker.leaves for worker in self.workers.values() if not worker.stays)
 
     def staying(self) -> Iterator[Worker]:
         """Those that have not been told to go."""
@@ -120,6 +124,8 @@ class Crew:
     def send_away(self, worker: Worker) -> None:
         """Let it finish what it has in hand, within its grace time."""
         worker.kill_at = time.monotonic() + worker.config.grace + MARGIN
+        if worker.lifeline not in self._selector.get_map():
+            self._selector.register(worker.lifeline, selectors.EVENT_READ, worker)
         os.kill(worker.pid, signal.SIGTERM)
 
     def dismiss(self) -> None:
@@ -185,7 +191,8 @@ class Crew:
         said = lifeline.heard(worker.lifeline)
         if said:
             worker.silent = 0.0
-        if said == b"" or lifeline.READY in (said or b""):
+        worker.leaves |= lifeline.LEAVING in (said or b"")
+        if said == b"" or worker.leaves or (worker.stays and lifeline.READY in (said or b"")):
             self._listen_no_more(worker)  # it says nothing any more that is worth waking up for
         if lifeline.READY in (said or b""):
             worker.ready = True

@@ -1,4 +1,4 @@
-"""The pipe from a worker to its supervisor: "I am ready", and a sign of life again and again.
+"""The pipe from a worker to its supervisor: "I am ready", "I let nobody in any more", and signs of life.
 
 The signs come from the worker's event loop, so a loop that is stuck gives none. The
 supervisor need not hurry to read them: they wait in the pipe, and what does not fit is
@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 
 READY = b"r"
+LEAVING = b"l"
 ALIVE = b"."
 
 
@@ -24,6 +25,10 @@ class Lifeline:
     def ready(self) -> None:
         """Every listener answers."""
         self._say(READY)
+
+    def leaving(self) -> None:
+        """No listener answers any more, and nothing new is begun; what is in hand goes on."""
+        self._say(LEAVING)
 
     async def keep(self) -> None:
         """Give signs of life until cancelled; begin with this before anything that may take its time."""

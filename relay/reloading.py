@@ -1,6 +1,7 @@
 """Turning a crew that works to another configuration, and back where it cannot work with that.
 
     read and check → open its doors → as a new worker is ready, an old one goes → close the doors that are left over
+                   → when no old one lets clients in any more, it is done
 
 Whatever is wrong with the new configuration is said, and the old one stays: it cannot be read, it
 wants an address or a log that cannot be had, its workers end before they are ready. The data
@@ -58,11 +59,16 @@ class Reloading:
             self._crew.turn_to(fresh)
 
     def finish(self) -> bool:
-        """All workers have the same configuration again; what is not in it can go. False: it is the old one."""
+        """All workers have the same configuration again; what is not in it can go.
+
+        False: something has still to go, or the configuration is the old one.
+        """
         self._doors.keep(addresses(self.config), places(self.config))
-        for worker in self._crew.staying():
-            if worker.place.index >= places(self.config):
-                self._crew.send_away(worker)
+        too_many = [worker for worker in self._crew.staying() if worker.place.index >= places(self.config)]
+        for worker in too_many:
+            self._crew.send_away(worker)
+        if too_many:
+            return False
         turned, self._before = self._before is not None, None
         self.under_way = False
         return turned

@@ -174,7 +174,10 @@ async def _work(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
             await stopped
             deadline = time.monotonic() + config.grace
             dispatcher.claim_no_more()  # sessions may take all of the grace to end
-            await asyncio.gather(*(each.close(config.grace) for each in (server, inbound) if each))
+            closing = [asyncio.create_task(each.close(config.grace)) for each in (server, inbound) if each]
+            await asyncio.sleep(0)  # they have begun: nobody is let in
+            lifeline.leaving()
+            await asyncio.gather(*closing)
             await dispatcher.stop(max(0.0, deadline - time.monotonic()))
             await looking
             for task in running:

@@ -66,6 +66,19 @@ async def test_every_worker_is_replaced_and_reloaded_is_said_once(tmp_path: Path
         assert not program.matching("worker replaced|worker died")
 
 
+async def test_reloaded_is_said_when_no_old_worker_lets_anybody_in(tmp_path: Path) -> None:
+    """Who waits for that line and sends is served with the new configuration; fewer workers than before included."""
+    file = tmp_path / "settings.json"
+    async with little_relay(reload=str(file), workers=3) as program:
+        await program.line("ready: ")
+        for times, workers in ((1, 3), (2, 1)):
+            reloading(program, file, workers=workers)
+            await program.line("reloaded", count=times)
+            said = [line for line in program.lines if "worker finishes" in line or "reloaded" in line]
+            assert "reloaded" in said[-1]
+            assert len(said) == 4 * times  # three old workers each time
+
+
 async def test_nobody_who_knocks_during_a_reload_is_turned_away(tmp_path: Path) -> None:
     """Whoever connects while workers come and go is answered: none is refused and none cut off."""
     file = tmp_path / "settings.json"

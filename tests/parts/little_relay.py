@@ -102,6 +102,8 @@ async def serve(config: Config, lifeline: Lifeline, doors: Mapping[Endpoint, soc
     for _ in range(10):  # turns of the loop, until whoever was let in last is in `talks`
         await asyncio.sleep(0)
     log.note("worker finishes", number=lifeline.number)
+    log.flush()
+    lifeline.leaving()
     while talks or not ends:
         await asyncio.wait(talks or {asyncio.ensure_future(loop.create_future())})
     log.note("worker ends", number=lifeline.number)
