@@ -140,11 +140,11 @@ def test_visitors_come_before_what_they_did() -> None:
 
 async def test_a_journal_that_is_half_full_is_crowded(tmp_path: Path, written: Written) -> None:
     """From then on the database comes first: what finds no room would be lost."""
-    line = len(line_of(visit()))
-    journal = Journal(tmp_path, written.log, limit=4 * line)
-    await saw(journal, [visit(), visit()])
+    one, two, three = (visit(at=1_800_000_000.25) for _ in range(3))  # lines of one length
+    journal = Journal(tmp_path, written.log, limit=4 * len(line_of(one)))
+    await saw(journal, [one, two])
     assert not journal.crowded
-    await saw(journal, [visit()])
+    await saw(journal, [three])
     assert journal.crowded
     journal.done(journal.take(3))
     assert not journal.crowded
