@@ -6,12 +6,14 @@ address is needed a name is an error.
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from relay.address import AddressError, parse_address
 from relay.config import Endpoint
 from relay.config_values import Kind, list_of, listed, quoted, text
+
+Report = Callable[[str, str], None]  # key, what is wrong
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _WIDEST = {4: 8, 6: 7}  # bits of prefix: the widest networks that can be anybody's own (10.0.0.0/8, fc00::/7)
@@ -121,6 +123,18 @@ def base_url(value: object) -> str:
 def host_name_or_none(value: object) -> str:
     """A domain name, or nothing."""
     return "" if value == "" else host_name(value)
+
+
+def by_domain(table: Mapping[str, Any], key: str, report: Report) -> Iterator[tuple[str, str, Any]]:
+    """The entries of a table whose keys are domains: domain, the entry's own key, value; what is no domain is told."""
+    for written, value in table.items():
+        own_key = f"{key}.{quoted(written)}"
+        try:
+            domain = host_name(written)
+        except ValueError as error:
+            report(own_key, f"is no domain: {error}")
+            continue
+        yield domain, own_key, value
 
 
 def mailbox_or_none(value: object) -> str:

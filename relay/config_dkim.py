@@ -6,15 +6,13 @@ by `config check` and not by the first message. All problems are reported, each 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from relay.config import DkimKey
-from relay.config_addresses import host_name
+from relay.config_addresses import Report, by_domain
 from relay.config_values import PATH, Kind, quoted, text
-
-Report = Callable[[str, str], None]  # key, what is wrong
 
 
 def _selector(value: object) -> str:
@@ -35,13 +33,7 @@ def read_keys(value: object, key: str, base: Path, report: Report) -> tuple[Dkim
         report(key, f'should be a section for each domain: [{key}."example.com"]')
         return ()
     keys: list[DkimKey] = []
-    for written, tables in value.items():
-        own_key = f"{key}.{quoted(written)}"
-        try:
-            domain = host_name(written)
-        except ValueError as error:
-            report(own_key, f"is no domain: {error}")
-            continue
+    for domain, own_key, tables in by_domain(value, key, report):
         for table in tables if isinstance(tables, list) and tables else [tables]:
             found = _key(domain, table, own_key, base, report)
             if found is not None and any((found.domain, found.selector) == (one.domain, one.selector) for one in keys):

@@ -5,18 +5,15 @@ here, so that a wrong one is told by `config check` and a lost one harms nobody 
 problems are reported, each under its own key.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from relay.config import Tracking
-from relay.config_addresses import host_name
+from relay.config_addresses import Report, by_domain
 from relay.config_values import PATH, TEXT, Kind, quoted, table_of, text
 from tracker import colour
 from tracker.language import OwnTexts
 from tracker.sender import Logo, Sender
-
-Report = Callable[[str, str], None]  # key, what is wrong
 
 KEYS: dict[str, Kind] = {
     "name": TEXT,
@@ -33,13 +30,7 @@ def read_senders(value: object, key: str, base: Path, report: Report) -> dict[st
         report(key, str(error))
         return {}
     senders: dict[str, Sender] = {}
-    for written, said in table.items():
-        own_key = f"{key}.{quoted(written)}"
-        try:
-            domain = host_name(written)
-        except ValueError as error:
-            report(own_key, f"is no domain: {error}")
-            continue
+    for domain, own_key, said in by_domain(table, key, report):
         if domain in senders:
             report(own_key, f"is there twice. {domain} can be known by one name")
         elif found := _sender(said, own_key, base, report):

@@ -6,16 +6,13 @@ keeps the secret out of the configuration). All problems are reported, each unde
 
 import ipaddress
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from relay.address import AddressError, parse_address
 from relay.config import Route
-from relay.config_addresses import host_and_port
+from relay.config_addresses import Report, host_and_port
 from relay.config_values import PATH, TEXT, Kind, choice, count, quoted, text
-
-Report = Callable[[str, str], None]  # key, what is wrong
 
 TLS = ("none", "opportunistic", "require", "implicit")
 HIDDEN = "(hidden)"

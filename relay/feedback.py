@@ -40,7 +40,7 @@ from relay.store.returned import Late, Sent
 from relay.store.suppressions import RECIPIENT
 from suppression.entry import Entry
 from suppression.feedback_report import is_complaint
-from suppression.found import Recipient, Report
+from suppression.found import Action, Recipient, Report
 from suppression.report import parse
 from tracker.token import Keyring, Purpose
 
@@ -184,7 +184,7 @@ class Feedback:
         self._tell(letter, recipient, "bounce", known, f"{one.action}: {one.diagnostic}")
         self._told_on(notices)
 
-    async def _notices(self, name: tuple[str, int], action: str, verdict: Verdict) -> tuple[Accepted, ...]:
+    async def _notices(self, name: tuple[str, int], action: Action, verdict: Verdict) -> tuple[Accepted, ...]:
         return await late_notice.notices(self._store, self._queue_ids, self._config.hostname, name, action, verdict)
 
     def _told_on(self, notices: tuple[Accepted, ...]) -> None:

@@ -15,9 +15,7 @@ from relay.envelope import Notify
 from relay.queue_id import QueueIds
 from relay.reply import printable
 from relay.store import Accepted, Store
-from suppression.found import Recipient
-
-_KINDS = {kind.value: kind for kind in Kind}
+from suppression.found import Action, Recipient
 
 
 def progress(one: Recipient) -> Verdict:
@@ -28,15 +26,15 @@ def progress(one: Recipient) -> Verdict:
 
 
 async def notices(
-    store: Store, queue_ids: QueueIds, hostname: str, name: tuple[str, int], action: str, verdict: Verdict
+    store: Store, queue_ids: QueueIds, hostname: str, name: tuple[str, int], action: Action, verdict: Verdict
 ) -> tuple[Accepted, ...]:
     """The notice to the sender of the delivery of this `name`, as what is accepted; () where none is due.
 
     `action` is the report's (RFC 3464 2.3.3); `verdict` says what it means.
     """
-    kind = _KINDS.get(action)
+    kind = Kind(action)
     delivery = await store.whole_delivery(*name)
-    if kind is None or delivery is None or not should_notify(kind, delivery):
+    if delivery is None or not should_notify(kind, delivery):
         return ()
     if kind is Kind.DELAY and Notify.DELAY not in delivery.notify:
         return ()
